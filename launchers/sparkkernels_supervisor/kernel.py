@@ -1,0 +1,165 @@
+"""The kernel process: started in the container, watched, signalled, and told from its output when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+from typing import Any, Callable, Dict, List, Optional
+
+from .processes import descendants, die_with_parent, end_orphans, free_ports, listening_ports, signal_all
+
+CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
+#: Bytes of the kernel's own output kept for the message about its end.
+TAIL = 4096
+#: Seconds between two looks whether a starting kernel has bound its ports.
+LOOK_EVERY_S = 0.02
+
+
+class KernelProcess:
+    """One kernel process.
+
+    Parameters
+    ----------
+    number : int
+        The launch's number.
+    directory : str
+        Where its connection file goes.
+    on_change : callable
+        Called when :attr:`state` changes.
+    on_output : callable
+        Called with what the process writes to stdout and stderr.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        directory: str,
+        on_change: Callable[["KernelProcess"], None],
+        on_output: Callable[[bytes], None],
+    ) -> None:
+        self.number = number
+        self.state = "starting"
+        self.text = ""
+        self.ports: Dict[str, int] = {}
+        self.launcher: Optional[socket.socket] = None
+        self._path = os.path.join(directory, "kernel-%d.json" % number)
+        self._on_change = on_change
+        self._on_output = on_output
+        self._process: Optional["subprocess.Popen[bytes]"] = None
+        self._tail = b""
+
+    @property
+    def pid(self) -> Optional[int]:
+        """Process id once it was started."""
+        return self._process.pid if self._process else None
+
+    @property
+    def returncode(self) -> Optional[int]:
+        """Exit code, negative for a signal, None while it runs."""
+        return self._process.returncode if self._process else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.returncode is None
+
+    def start(self, argv: List[str], env: Dict[str, str], connection: Dict[str, Any]) -> None:
+        """Start the process; its state is ``failed`` at once when the command can't be run."""
+        self.ports = dict(zip(CHANNELS, free_ports(len(CHANNELS))))
+        content = dict(connection, ip="127.0.0.1", transport="tcp")
+        content.update({"%s_port" % channel: port for channel, port in self.ports.items()})
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(content, file)
+        command = [argument.replace("{connection_file}", self._path) for argument in argv]
+        self.launcher, theirs = socket.socketpair()
+        try:
+            self._process = subprocess.Popen(
+                command,
+                env=dict(env, SPARKKERNELS_FD=str(theirs.fileno())),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=[theirs.fileno()],
+                preexec_fn=die_with_parent,
+            )
+        except OSError as error:
+            self.launcher.close()
+            self.launcher = None
+            os.unlink(self._path)
+            self._change("failed", "The kernel's command %r could not be started: %s." % (command[0], error.strerror))
+            return
+        finally:
+            theirs.close()
+        assert self._process.stdout is not None
+        os.set_blocking(self._process.stdout.fileno(), False)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._process.stdout.fileno(), self._read)
+        loop.call_later(LOOK_EVERY_S, self._look)
+        self._on_change(self)
+
+    def signal(self, signum: int) -> None:
+        """Signal the process and everything below it."""
+        if self._process is not None and self.check():
+            signal_all([self._process.pid] + descendants(self._process.pid), signum)
+
+    def check(self) -> bool:
+        """Whether it lives; notices its end. Called at SIGCHLD."""
+        if not self.alive or self._process is None:
+            return False
+        if self._process.poll() is None:
+            return True
+        self._read()
+        end_orphans()
+        self._close()
+        self._change("exited", self._tail.decode(errors="replace").strip())
+        return False
+
+    async def kill(self) -> None:
+        """SIGKILL it and wait for its end."""
+        while self.check():
+            self.signal(signal.SIGKILL)
+            await asyncio.sleep(0.01)
+
+    def _look(self) -> None:
+        if self.state != "starting" or not self.check():
+            return
+        with open("/proc/net/tcp") as file:
+            bound = listening_ports(file.read())
+        if set(self.ports.values()) <= bound:
+            self._change("running", "")
+        else:
+            asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look)
+
+    def _read(self) -> None:
+        assert self._process is not None and self._process.stdout is not None
+        if self._process.stdout.closed:
+            return
+        descriptor = self._process.stdout.fileno()
+        try:
+            data = os.read(descriptor, 65536)
+        except BlockingIOError:
+            return
+        if not data:
+            asyncio.get_running_loop().remove_reader(descriptor)
+            return
+        self._tail = (self._tail + data)[-TAIL:]
+        self._on_output(data)
+
+    def _close(self) -> None:
+        assert self._process is not None and self._process.stdout is not None
+        if not self._process.stdout.closed:
+            asyncio.get_running_loop().remove_reader(self._process.stdout.fileno())
+            self._process.stdout.close()
+        if os.path.exists(self._path):
+            os.unlink(self._path)
+
+    def _change(self, state: str, text: str) -> None:
+        self.state = state
+        self.text = text
+        self._on_change(self)
+

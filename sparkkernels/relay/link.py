@@ -1,0 +1,266 @@
+"""A link: what one kernel's supervisor has told us, and the stable local ports in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import hmac
+import logging
+import secrets
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+from sparkkernels_supervisor.frames import PROTOCOL
+from sparkkernels_supervisor.session import Connection, End, Session
+
+from .local_ports import bind_ports, serve_ports
+
+log = logging.getLogger("sparkkernels.relay")
+#: Bytes of the container's output kept for error messages.
+LOG_TAIL = 65536
+
+
+@dataclass(frozen=True)
+class KernelStatus:
+    """The kernel process as last reported (PROTOCOL.md, section 5)."""
+
+    number: int = 0
+    state: str = ""
+    pid: int | None = None
+    returncode: int | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class ContextStatus:
+    """The SparkContext as last reported."""
+
+    state: str = ""
+    text: str = ""
+    application_id: str = ""
+    ui: str = ""
+
+
+@dataclass(frozen=True)
+class Container:
+    """Where the supervisor runs, as it says."""
+
+    host: str = ""
+    pid: int | None = None
+    container_id: str = ""
+    python: str = ""
+
+
+Status = TypeVar("Status", KernelStatus, ContextStatus, Container)
+
+
+def read_status(kind: type[Status], message: dict[str, Any]) -> Status:
+    """A status from a message; what is missing or of a wrong type keeps its default."""
+    values = {}
+    for field in fields(kind):
+        value = message.get(field.name)
+        if isinstance(value, int if "int" in str(field.type) else str):
+            values[field.name] = value
+    return kind(**values)
+
+
+class Link:
+    """One kernel's link to its supervisor.
+
+    Made by :meth:`sparkkernels.relay.hub.Hub.open_link`. Methods whose docstring says "on the hub's loop" are the
+    hub's; all others may be called from any thread.
+
+    Attributes
+    ----------
+    kernel_id : str
+    ports : dict of str to int
+        ``shell``, ``iopub``, ``stdin``, ``control``, ``hb``; stable for the link's life.
+    generation : int
+        Current launch; older supervisors are superseded.
+    registered, connected : bool
+        Whether the current generation's supervisor ever confirmed, and whether it is there now.
+    kernel, context, container : KernelStatus, ContextStatus, Container
+        As last reported.
+    """
+
+    def __init__(self, kernel_id: str, loop: asyncio.AbstractEventLoop) -> None:
+        self.kernel_id = kernel_id
+        self._loop = loop
+        self._sockets: dict[str, socket.socket] = bind_ports()
+        self.ports = {channel: bound.getsockname()[1] for channel, bound in self._sockets.items()}
+        self._servers: list[asyncio.Server] = []
+        self._lock = threading.Lock()
+        self._waiters: list[concurrent.futures.Future[None]] = []
+        self._log: deque[bytes] = deque()
+        self._log_size = 0
+        self.on_log: Callable[[bytes], None] | None = None
+        self.generation = 0
+        self._reset(0)
+
+    def _reset(self, generation: int) -> None:
+        self.generation = generation
+        self.token = secrets.token_hex(32)
+        self.token_spent = False
+        self.secret = ""
+        self.registered = False
+        self.connected = False
+        self.cut_reason = ""
+        self.kernel = KernelStatus()
+        self.context = ContextStatus()
+        self.container = Container()
+        self._session = Session(1, self._on_message, self._on_opened, self._on_cut)
+
+    # -- any thread ----------------------------------------------------------------------------------------
+
+    async def changed(self, timeout_s: float) -> None:
+        """Return at the next change of anything above, or after this many seconds."""
+        waiter: concurrent.futures.Future[None] = concurrent.futures.Future()
+        with self._lock:
+            self._waiters.append(waiter)
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(waiter), timeout_s)
+        except asyncio.TimeoutError:
+            pass
+        finally:
+            with self._lock:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+
+    def notify(self) -> None:
+        """Wake all that wait for a change."""
+        with self._lock:
+            waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if waiter.set_running_or_notify_cancel():
+                waiter.set_result(None)
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Queue a control message to the supervisor."""
+        self._loop.call_soon_threadsafe(lambda: self._session.send_message(message))
+
+    def registration(self, addresses: list[tuple[str, int]], pin: str, timeout_s: float) -> dict[str, Any]:
+        """Content of the registration file for the current generation."""
+        return {
+            "protocol": PROTOCOL,
+            "kernel_id": self.kernel_id,
+            "generation": self.generation,
+            "addresses": [list(address) for address in addresses],
+            "fingerprint": pin,
+            "token": self.token,
+            "registration_timeout_s": timeout_s,
+        }
+
+    def log_tail(self) -> str:
+        """The last output of the container that came over the wire."""
+        return b"".join(list(self._log)).decode(errors="replace")
+
+    # -- on the hub's loop ---------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Accept local clients; on the hub's loop."""
+        self._servers = await serve_ports(self._sockets, lambda: self._session)
+
+    def next_generation(self) -> None:
+        """Begin a new launch: new secrets, no streams; older supervisors are superseded; on the hub's loop."""
+        self._session.shut()
+        self._reset(self.generation + 1)
+        self.notify()
+
+    def close(self) -> None:
+        """Close everything; on the hub's loop."""
+        for server in self._servers:
+            server.close()
+        self._session.shut()
+        for bound in self._sockets.values():
+            bound.close()
+        self.connected = False
+        self.notify()
+
+    def authenticate(self, hello: dict[str, Any]) -> str:
+        """Judge a HELLO for this kernel: "" or the reason to refuse it; on the hub's loop."""
+        generation = hello.get("generation")
+        if not isinstance(generation, int):
+            return "unknown"
+        token, secret = str(hello.get("token", "")), str(hello.get("session", ""))
+        if self.secret and hmac.compare_digest(secret.encode(), self.secret.encode()):
+            return "" if generation == self.generation else "superseded"
+        if hmac.compare_digest(token.encode(), self.token.encode()):
+            return "spent" if self.token_spent else ""
+        return "superseded" if 0 < generation < self.generation else "unknown"
+
+    def welcome(self) -> dict[str, Any]:
+        """Content of WELCOME for an authenticated HELLO; on the hub's loop."""
+        content: dict[str, Any] = {"protocol": PROTOCOL, "resume": None}
+        if not self.token_spent:
+            self.secret = self.secret or secrets.token_hex(32)
+            content["session"] = self.secret
+        if self._session.known:
+            self._session.detach()
+            content["resume"] = self._session.streams.table()
+        return content
+
+    def confirm(self, connection: Connection, table: dict[str, Any] | None) -> None:
+        """Take over a connection after its CONFIRM; on the hub's loop."""
+        self.token_spent = True
+        self._session.attach(connection, table)
+        self.registered = self.connected = True
+        self.notify()
+
+    def _on_message(self, message: dict[str, Any]) -> None:
+        kind = message["type"]
+        if kind == "state":
+            self.container = read_status(Container, message)
+            for key in ("kernel", "context"):
+                if isinstance(message.get(key), dict):
+                    self._update(key, message[key])
+        elif kind in ("kernel", "context"):
+            self._update(kind, message)
+        self.notify()
+
+    def _update(self, kind: str, message: dict[str, Any]) -> None:
+        if kind == "kernel":
+            self.kernel = read_status(KernelStatus, message)
+        else:
+            self.context = read_status(ContextStatus, message)
+
+    def _on_opened(self, stream: int, channel: str) -> End | None:
+        return LogEnd(self._session, stream, self._keep_log) if channel == "log" else None
+
+    def _on_cut(self, reason: str) -> None:
+        self.connected = False
+        self.cut_reason = reason
+        log.info("The connection of kernel %s was cut: %s.", self.kernel_id, reason)
+        self.notify()
+
+    def _keep_log(self, data: bytes) -> None:
+        self._log.append(data)
+        self._log_size += len(data)
+        while self._log_size - len(self._log[0]) >= LOG_TAIL:
+            self._log_size -= len(self._log.popleft())
+        if self.on_log is not None:
+            self.on_log(data)
+
+
+class LogEnd(End):
+    """Where the container's output ends up."""
+
+    def __init__(self, session: Session, stream: int, keep: Callable[[bytes], None]) -> None:
+        self._session = session
+        self._stream = stream
+        self._keep = keep
+
+    def deliver(self, data: bytes) -> bool:
+        """Keep it."""
+        self._keep(data)
+        return True
+
+    def finish(self) -> None:
+        """The supervisor has no more."""
+        self._session.ended(self._stream, 1)
+
+    def drop(self) -> None:
+        """Nothing is held here."""

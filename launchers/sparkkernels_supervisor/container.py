@@ -39,7 +39,7 @@ def application_id(container_id: str) -> str:
 
 def log_directory(environ: Mapping[str, str]) -> Optional[str]:
     """Where YARN (or the local backend) keeps this container's output."""
-    first = environ.get("LOG_DIRS", "").split(",")[0]
+    first = environ.get("LOG_DIRS", environ.get("SPARKKERNELS_DIRECTORY", "")).split(",")[0]
     return first if first and os.path.isdir(first) else None
 
 

@@ -1,0 +1,322 @@
+"""One application from submit to end: the order of its steps, and the words for what goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .blocking import in_thread
+from .cluster.base import ApplicationReport, Backend, Submission
+from .cluster.watch import Watch
+from .errors import ApplicationFailed, LaunchTimeout, SparkKernelError
+from .record import LaunchRecord
+from .relay.addresses import relay_addresses
+from .relay.hub import Hub
+from .relay.link import Link
+from .spec import LaunchSpec
+from .states import POLL, TRANSITIONS, ApplicationState, Phase
+
+#: Seconds an application has to finish by itself once it was asked to.
+GRACE_S = 5.0
+#: Lines of the container's output in an error.
+LINES = 20
+
+
+class Application:
+    """The application of one kernel.
+
+    Parameters
+    ----------
+    backend : Backend
+    hub : Hub
+    link : Link
+        The kernel's, kept over all its applications.
+    record : LaunchRecord
+    log : logging.Logger or LoggerAdapter
+        Each change of state is told here once, in words.
+
+    Attributes
+    ----------
+    application_id : str or None
+        Known long before the cluster accepted it; from then on every way out ends the application.
+    report : ApplicationReport or None
+        What the cluster said last.
+    phase : Phase
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        hub: Hub,
+        link: Link,
+        record: LaunchRecord,
+        log: logging.Logger | logging.LoggerAdapter[Any],
+    ) -> None:
+        self._backend = backend
+        self._hub = hub
+        self._link = link
+        self._record = record
+        self._log = log
+        self._submission: Submission | None = None
+        self._watch: Watch | None = None
+        self._told = ""
+        self.application_id: str | None = None
+        self.report: ApplicationReport | None = None
+        self.phase = Phase.NEW
+
+    @property
+    def ended(self) -> bool:
+        """Whether the cluster said that it has ended, or it never began."""
+        if self.report is not None:
+            return POLL[self.report.state] is not None
+        return self.phase is Phase.ENDED
+
+    # -- the start -----------------------------------------------------------------------------------------
+
+    async def start(self, spec: LaunchSpec, relay_port: int, configured_addresses: list[str]) -> None:
+        """Submit, and return when the supervisor has registered.
+
+        Raises
+        ------
+        SparkKernelError
+            Any of its kinds; the caller ends what was begun with :meth:`end`.
+        """
+        await in_thread(self._backend.prepare, spec)
+        await self._hub.next_generation(self._link)
+        port = await self._hub.listen("0.0.0.0" if spec.is_yarn else "127.0.0.1", relay_port)
+        facing = await in_thread(self._backend.hosts)
+        addresses = relay_addresses(port, configured_addresses if spec.is_yarn else ["127.0.0.1"], facing)
+        registration = self._record.write_registration(
+            self._link.registration(addresses, self._hub.fingerprint, spec.registration_timeout_s)
+        )
+        self._move(Phase.SUBMITTING, f"Submitting to {spec.master}.")
+        self._submission = await in_thread(self._backend.submit, spec, registration, self._id_known)
+        accepted = asyncio.ensure_future(in_thread(self._submission.wait))
+        accepted.add_done_callback(lambda _: self._link.notify())
+        try:
+            await self._registered(spec, accepted)
+        finally:
+            accepted.cancel()
+            self._record.remove_registration()
+        if self._watch is not None:
+            self._watch.settle()
+        where = self._link.container
+        self._move(Phase.REGISTERED, f"The supervisor has registered from {where.host}.")
+
+    async def _registered(self, spec: LaunchSpec, accepted: asyncio.Future[str]) -> None:
+        deadline: float | None = None
+        while not (self._link.registered and self._link.container.host):
+            if deadline is None and accepted.done():
+                accepted.result()
+                deadline = time.monotonic() + spec.launch_timeout_s
+                self._move(Phase.QUEUED, f"{self.application_id} was accepted.")
+            self._tell_progress()
+            if self.ended:
+                raise await self.failure("The Spark application ended before its kernel could start.")
+            if deadline is not None and time.monotonic() > deadline:
+                raise await self._too_late(spec)
+            await self._link.changed(0.5)
+
+    async def _too_late(self, spec: LaunchSpec) -> SparkKernelError:
+        report = self.report
+        waiting = report is not None and not report.host
+        queue = report.queue if report else spec.queue or "default"
+        where = f"is still waiting in the queue {queue}" if waiting else "has a container but no kernel"
+        return LaunchTimeout(
+            f"The kernel did not start within {spec.launch_timeout_s:g} s: its application {where}.",
+            application_id=self.application_id,
+            diagnostics=report.diagnostics if report else "",
+            tracking_url=report.tracking_url if report else "",
+            hint="Free resources in the queue, choose another one, or raise launch_timeout_s."
+            if waiting
+            else "Look at the container's log; raise launch_timeout_s if the cluster is slow.",
+        )
+
+    async def launch_kernel(self, message: dict[str, Any], deadline: float) -> None:
+        """Have the supervisor start a kernel process, and return when it has bound its ports.
+
+        Parameters
+        ----------
+        message : dict
+            ``launch`` of launchers/PROTOCOL.md, section 5.
+        deadline : float
+            On the monotonic clock, in seconds.
+
+        Raises
+        ------
+        ApplicationFailed
+            The process could not start or has ended, or the application has.
+        LaunchTimeout
+        """
+        self._link.send(message)
+        while self.kernel_alive(message["number"]) is None:
+            if self._link.kernel.number == message["number"] and self._link.kernel.state == "running":
+                self._move(Phase.RUNNING, f"The kernel runs as process {self._link.kernel.pid}.")
+                return
+            if time.monotonic() > deadline:
+                raise LaunchTimeout(
+                    "The kernel process did not open its ports in time.",
+                    application_id=self.application_id,
+                    diagnostics=self.last_lines(),
+                    hint="Check the kernelspec's argv and the load of the worker.",
+                )
+            await self._link.changed(0.5)
+        raise await self.kernel_failure()
+
+    def kernel_alive(self, number: int) -> int | None:
+        """What ``poll()`` answers for kernel process ``number``: None alive, else its exit code."""
+        kernel = self._link.kernel
+        if kernel.number == number and kernel.state in ("exited", "failed"):
+            return 1 if kernel.returncode is None else kernel.returncode
+        if self.ended:
+            return 1 if self.report is None else POLL[self.report.state]
+        return None
+
+    # -- the end -------------------------------------------------------------------------------------------
+
+    async def end(self) -> None:
+        """End the application and return when it has ended: by its supervisor if it listens, else by the cluster.
+
+        Raises
+        ------
+        ResourceManagerUnavailable, NotAllowed
+            The cluster could not be asked or refused; the supervisor ends by itself after its timeouts.
+        """
+        if self._submission is not None:
+            await in_thread(self._submission.cancel)
+            self._id_known(self._submission.application_id)
+        if self._link.connected and not self.ended:
+            self._link.send({"type": "shutdown"})
+            deadline = time.monotonic() + GRACE_S
+            while not self.ended and time.monotonic() < deadline:
+                await self._link.changed(0.2)
+                if self._watch is not None and not self._link.connected:
+                    self._watch.kick()
+        if self.application_id is not None and not self.ended:
+            await in_thread(self._backend.kill, self.application_id)
+        self._forget()
+
+    def end_now(self) -> None:
+        """As :meth:`end`, blocking and without a word to the supervisor: for the interpreter's exit."""
+        if self._submission is not None:
+            self._submission.cancel()
+            self._id_known(self._submission.application_id)
+        if self.application_id is not None and not self.ended:
+            self._backend.kill(self.application_id)
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+        self.phase = Phase.ENDED
+        self._record.remove_registration()
+
+    # -- words ---------------------------------------------------------------------------------------------
+
+    async def kernel_failure(self) -> SparkKernelError:
+        """Why the kernel process is gone."""
+        kernel = self._link.kernel
+        if self.ended:
+            return await self.failure("The Spark application ended before its kernel was ready.")
+        how = kernel.text if kernel.state == "failed" else describe_exit(kernel.returncode)
+        return ApplicationFailed(
+            f"The kernel process could not start: {how.rstrip('.')}.",
+            application_id=self.application_id,
+            diagnostics=last_lines(kernel.text, LINES) if kernel.state == "exited" else "",
+            hint=hint_for(kernel.text),
+        )
+
+    async def failure(self, message: str) -> SparkKernelError:
+        """An error about an ended application, with what the cluster and the container said."""
+        report = self.report
+        output = self.last_lines()
+        if self.application_id is not None and not output:
+            try:
+                output = last_lines(await in_thread(self._backend.logs, self.application_id), LINES)
+            except SparkKernelError as error:
+                self._log.debug("No log of %s: %s", self.application_id, error.message)
+        cause = self._backend.cause_of_death(report) if report else ""
+        told = [cause, report.diagnostics.strip() if report else "", output]
+        return ApplicationFailed(
+            message if not cause else f"{message.rstrip('.')}: {cause[:1].lower()}{cause[1:]}",
+            application_id=self.application_id,
+            diagnostics="\n\n".join(part for part in told[1:] if part),
+            tracking_url=report.tracking_url if report else "",
+            hint=hint_for(output + "\n" + (report.diagnostics if report else "")),
+        )
+
+    def last_lines(self) -> str:
+        """The last lines of the container's output that came over the wire."""
+        return last_lines(self._link.log_tail(), LINES)
+
+    # -- what others call ----------------------------------------------------------------------------------
+
+    def _id_known(self, application_id: str | None) -> None:
+        if application_id is None or self.application_id is not None:
+            return
+        self.application_id = application_id
+        self._record.write({"kernel_id": self._link.kernel_id, "application_id": application_id})
+        self._watch = Watch(self._backend, application_id, self._reported)
+        self._link.notify()
+
+    def _reported(self, report: ApplicationReport | None) -> None:
+        if report is not None:
+            self.report = report
+            self._link.notify()
+
+    def _tell_progress(self) -> None:
+        report = self.report
+        if report is None:
+            return
+        if report.state in (ApplicationState.ACCEPTED, ApplicationState.RUNNING) and report.host:
+            words = f"{report.application_id} has a container on {report.host}; the kernel's supervisor starts."
+        else:
+            waits = f": {report.diagnostics.strip()}" if report.diagnostics.strip() else "."
+            words = f"{report.application_id} is {report.state.value} in queue {report.queue}{waits}"
+        if words != self._told:
+            self._told = words
+            self._log.info(words)
+
+    def _move(self, phase: Phase, words: str) -> None:
+        if phase is not self.phase and phase in TRANSITIONS[self.phase]:
+            self.phase = phase
+            self._log.info(words)
+
+
+def last_lines(text: str, count: int) -> str:
+    """The last lines of a text that are not blank."""
+    return "\n".join([line.rstrip() for line in text.splitlines() if line.strip()][-count:])
+
+
+def describe_exit(returncode: int | None) -> str:
+    """An exit code in words."""
+    if returncode is None:
+        return "it ended"
+    if returncode < 0:
+        return f"it was ended by signal {-returncode}"
+    return f"it ended with exit code {returncode}"
+
+
+#: What in a log tells which step to take.
+HINTS: list[tuple[str, str]] = [
+    (
+        "No module named ipykernel",
+        "Install ipykernel for the workers' python (the kernelspec's --python), or name another python.",
+    ),
+    ("No module named", "Install the missing module for the workers' python (the kernelspec's --python)."),
+    ("could not reach the Jupyter server's relay", "Open the way to one of these addresses for the workers, or set"
+     " relay_addresses (and relay_port) to what they can reach."),
+    ("could not be started: No such file", "Name a command that exists on the workers in the kernelspec's argv."),
+    ("Cannot run program", "Name a python that exists on every worker with --python when installing the kernelspec."),
+]
+
+
+def hint_for(text: str) -> str:
+    """The step to take for what a log says, "" when nothing is known."""
+    return next((hint for pattern, hint in HINTS if pattern in text), "")
+
+

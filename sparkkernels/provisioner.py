@@ -1,0 +1,297 @@
+"""The provisioner: jupyter_client's contract for one kernel, as an order of steps."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import signal
+import sys
+import time
+from typing import Any, ClassVar
+
+import zmq
+import zmq.asyncio
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.provisioning import KernelProvisionerBase
+
+from .application import Application
+from .blocking import in_thread
+from .cluster import create_backend
+from .errors import ConfigurationError, LaunchTimeout, SparkKernelError
+from .record import LaunchRecord
+from .relay.hub import shared_hub
+from .relay.link import Link
+from .settings import Settings
+from .spec import LaunchSpec, check_kernel_id
+from .tags import server_tag
+
+#: Seconds a supervisor that is cut off is waited for before a restart takes a new application.
+RECONNECT_S = 10.0
+#: Seconds after which an unanswered kernel_info request is sent again (Toree's first may get lost).
+ASK_EVERY_S = 5.0
+
+
+class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[misc]
+    """Runs a kernel inside a Spark application.
+
+    Its ip, ports and key never change over the kernel's life; a restart keeps the application and its SparkContext
+    where it can.
+    """
+
+    _in_flight: ClassVar[set[SparkProvisioner]] = set()
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._link: Link | None = None
+        self._record: LaunchRecord | None = None
+        self._application: Application | None = None
+        self._spec: LaunchSpec | None = None
+        self._number = 0
+        self._has_process = False
+
+    # -- what jupyter_client calls to start ----------------------------------------------------------------
+
+    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
+        """Check the request completely and settle ip, ports and key; called before each start and restart."""
+        try:
+            return await self._pre_launch(**kwargs)
+        except BaseException as error:
+            await self._give_up(error)
+            raise
+
+    async def _pre_launch(self, **kwargs: Any) -> dict[str, Any]:
+        check_kernel_id(self.kernel_id)
+        kwargs = await super().pre_launch(**kwargs)
+        own = {name: kwargs["env"][name] for name in self.kernel_spec.env if name in kwargs["env"]}
+        argv = [*self.kernel_spec.argv, *kwargs.pop("extra_arguments", [])]
+        self._spec = self._make_spec(tuple(argv), own)
+        if self._link is None:
+            self._link = await shared_hub().open_link(self.kernel_id)
+            self._record = LaunchRecord(self.kernel_id)
+            self._link.on_log = self._record.log
+        self._settle_connection(self._link)
+        kwargs["cmd"] = argv
+        return kwargs
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+        """Start the kernel, in the running application if there is one; returns after its first answer."""
+        type(self)._in_flight.add(self)
+        try:
+            await self._launch()
+        except BaseException as error:
+            await self._give_up(error)
+            raise
+        finally:
+            type(self)._in_flight.discard(self)
+        self._has_process = True
+        return self.connection_info
+
+    async def _launch(self) -> None:
+        spec, link, record = self._spec, self._link, self._record
+        assert spec is not None and link is not None and record is not None
+        application = await self._reusable_application()
+        if application is None:
+            backend = await in_thread(self._backend)
+            application = self._application = Application(backend, shared_hub(), link, record, self.log)
+            await application.start(spec, self.relay_port, list(self.relay_addresses))
+        self._number += 1
+        deadline = time.monotonic() + spec.launch_timeout_s
+        await application.launch_kernel(self._launch_message(spec), deadline)
+        await self._first_answer(application, deadline)
+
+    async def _reusable_application(self) -> Application | None:
+        """The running application, None when a new one is needed; the old one is ended then."""
+        application, link = self._application, self._link
+        if application is None or link is None:
+            return None
+        deadline = time.monotonic() + RECONNECT_S
+        while not link.connected and not application.ended and time.monotonic() < deadline:
+            await link.changed(0.5)
+        broken = link.context.state in ("failed", "stopped")
+        if link.connected and not application.ended and not broken:
+            return application
+        reason = f"its SparkContext has {link.context.state}" if broken else "its application is gone"
+        self.log.info("Kernel %s starts in a new application, because %s.", self.kernel_id, reason)
+        await application.end()
+        return None
+
+    async def _first_answer(self, application: Application, deadline: float) -> None:
+        """Return after a kernel_info reply through the relay."""
+        client = AsyncKernelClient(context=zmq.asyncio.Context())
+        client.load_connection_info(self.connection_info)
+        client.start_channels(shell=True, iopub=False, stdin=False, hb=False, control=False)
+        try:
+            while True:
+                client.kernel_info()
+                asked = time.monotonic()
+                while time.monotonic() - asked < ASK_EVERY_S:
+                    if application.kernel_alive(self._number) is not None:
+                        raise await application.kernel_failure()
+                    if time.monotonic() > deadline:
+                        raise LaunchTimeout(
+                            "The kernel process runs but did not answer in time.",
+                            application_id=application.application_id,
+                            diagnostics=application.last_lines(),
+                        )
+                    if await client.shell_channel.socket.poll(200):
+                        return
+        finally:
+            client.stop_channels()
+            client.context.destroy(linger=0)
+
+    async def _give_up(self, error: BaseException) -> None:
+        """End whatever a failed start has begun; nobody else will."""
+        if isinstance(error, SparkKernelError):
+            self.log.error("Kernel %s could not be started. %s", self.kernel_id, error)
+        else:
+            self.log.error("The start of kernel %s was broken off: %r", self.kernel_id, error)
+        await asyncio.shield(asyncio.ensure_future(self._leave_nothing()))
+        # the manager above forgets failed starts only when it awaits them, and waits for this one at its own end
+        getattr(getattr(self.parent, "parent", None), "_pending_kernels", {}).pop(self.kernel_id, None)
+
+    # -- what jupyter_client calls while it runs -----------------------------------------------------------
+
+    @property
+    def has_process(self) -> bool:
+        """Whether there is a kernel; False during a start until all is final."""
+        return self._has_process
+
+    async def poll(self) -> int | None:
+        """None while the kernel lives or can't be known dead, else its exit code; from what was pushed to us."""
+        if not self._has_process or self._application is None:
+            return 0
+        return self._application.kernel_alive(self._number)
+
+    async def wait(self) -> int | None:
+        """Wait for the end of the kernel process."""
+        while self._has_process and self._application is not None and self._link is not None:
+            returncode = self._application.kernel_alive(self._number)
+            if returncode is not None:
+                self._has_process = False
+                return returncode
+            await self._link.changed(0.5)
+        return 0
+
+    async def send_signal(self, signum: int) -> None:
+        """Interrupt or signal the kernel process; called by the manager's interrupt and signal."""
+        if self._link is None or not self._has_process or signum == 0:
+            return
+        if signum == signal.SIGINT:
+            self._link.send({"type": "interrupt"})
+        else:
+            self._link.send({"type": "signal", "signum": int(signum)})
+
+    async def kill(self, restart: bool = False) -> None:
+        """SIGKILL the kernel process; when its supervisor is out of reach, the application."""
+        await self.send_signal(signal.SIGKILL)
+        if self._link is not None and self._application is not None and not self._link.connected:
+            await self._application.end()
+
+    async def terminate(self, restart: bool = False) -> None:
+        """SIGTERM the kernel process."""
+        await self.send_signal(signal.SIGTERM)
+
+    async def cleanup(self, restart: bool = False) -> None:
+        """End the application and leave nothing, unless a restart follows; idempotent."""
+        self._has_process = False
+        if not restart:
+            await self._leave_nothing()
+
+    async def _leave_nothing(self) -> None:
+        self._has_process = False
+        application, self._application = self._application, None
+        link, self._link = self._link, None
+        record, self._record = self._record, None
+        try:
+            if application is not None:
+                await application.end()
+        except SparkKernelError as error:
+            self.log.error("Kernel %s could not be ended cleanly. %s", self.kernel_id, error)
+        finally:
+            if link is not None:
+                await shared_hub().close_link(link)
+            if record is not None:
+                await in_thread(record.remove)
+
+    def end_now(self) -> None:
+        """Blocking end of a start under way, at the interpreter's exit: a server with no other kernel calls nobody."""
+        if self._application is not None:
+            self._application.end_now()
+        if self._record is not None:
+            self._record.remove()
+
+    # -- pieces --------------------------------------------------------------------------------------------
+
+    def _backend(self) -> Any:
+        return create_backend(
+            self.master,
+            spark_home=self.spark_home,
+            hadoop_conf_dir=self.hadoop_conf_dir,
+            staging_dir=self.staging_dir,
+            staging_admins=tuple(self.staging_admins),
+            server_tag=server_tag(),
+        )
+
+    def _make_spec(self, argv: tuple[str, ...], env: dict[str, str]) -> LaunchSpec:
+        return LaunchSpec(
+            kernel_id=self.kernel_id,
+            generation=(self._link.generation if self._link else 0) + 1,
+            master=self.master,
+            argv=argv,
+            env=env,
+            python=self.python,
+            spark_home=self.spark_home,
+            spark_context=self.spark_context,
+            spark_conf=dict(self.spark_conf),
+            queue=self.queue,
+            name=f"{self.kernel_spec.display_name} {self.kernel_id[:8]}",
+            tags=("sparkkernels", self.kernel_id, server_tag()),
+            launch_timeout_s=self.launch_timeout_s,
+            registration_timeout_s=self.registration_timeout_s,
+            orphan_timeout_s=self.orphan_timeout_s,
+        )
+
+    def _settle_connection(self, link: Link) -> None:
+        manager = self.parent
+        if manager.transport != "tcp":
+            raise ConfigurationError(
+                f"Spark kernels need the transport tcp, and this server asks for {manager.transport}.",
+                hint="Set c.KernelManager.transport = 'tcp'.",
+            )
+        manager.ip = "127.0.0.1"
+        for channel, port in link.ports.items():
+            setattr(manager, f"{channel}_port", port)
+        if manager._transport_encryption_policy() != "disabled" and manager._kernel_supports_curve_encryption():
+            if manager.curve_publickey is None:
+                manager.curve_publickey, manager.curve_secretkey = zmq.curve_keypair()
+        manager.write_connection_file()
+        self.connection_info = manager.get_connection_info()
+
+    def _launch_message(self, spec: LaunchSpec) -> dict[str, Any]:
+        info = self.connection_info
+        connection = {"kernel_name": self.kernel_spec.display_name}
+        for name in ("key", "signature_scheme", "curve_publickey", "curve_secretkey"):
+            value: Any = info.get(name)
+            if value is not None:
+                connection[name] = value.decode() if isinstance(value, bytes) else str(value)
+        return {
+            "type": "launch",
+            "number": self._number,
+            "argv": list(spec.argv),
+            "env": {"PYSPARK_PYTHON": spec.python, "PYSPARK_DRIVER_PYTHON": spec.python, **spec.env},
+            "connection": connection,
+            "orphan_timeout_s": spec.orphan_timeout_s,
+            "childless_timeout_s": self.childless_timeout_s,
+        }
+
+
+def _end_starts_in_flight() -> None:
+    for provisioner in list(SparkProvisioner._in_flight):
+        try:
+            provisioner.end_now()
+        except SparkKernelError as error:
+            sys.stderr.write(f"sparkkernels: {error}\n")
+
+
+atexit.register(_end_starts_in_flight)

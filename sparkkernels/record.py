@@ -1,0 +1,111 @@
+"""What one kernel leaves on this host while it lives: an owner-only directory in Jupyter's runtime directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+from jupyter_core.paths import jupyter_runtime_dir
+
+#: Bytes of container.log after which it is begun anew; one older file is kept.
+LOG_LIMIT = 4194304
+
+
+def record_directory(kernel_id: str) -> Path:
+    """Where the record of this kernel is."""
+    return Path(jupyter_runtime_dir()) / "sparkkernels" / kernel_id
+
+
+def read_record(kernel_id: str) -> dict[str, Any] | None:
+    """The record of a live kernel, None when there is none."""
+    try:
+        content = json.loads((record_directory(kernel_id) / "record.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+class LaunchRecord:
+    """One kernel's directory: ``record.json``, ``registration.json`` until it was read, ``container.log``."""
+
+    def __init__(self, kernel_id: str) -> None:
+        self.directory = record_directory(kernel_id)
+        self._writer: LogWriter | None = None
+
+    def write_registration(self, content: dict[str, Any]) -> Path:
+        """Write the registration file (launchers/PROTOCOL.md, section 1), owner-only."""
+        return self._write("registration.json", content)
+
+    def remove_registration(self) -> None:
+        """The supervisor has it, or never will."""
+        (self.directory / "registration.json").unlink(missing_ok=True)
+
+    def write(self, content: dict[str, Any]) -> None:
+        """Write what is known of the application; no secret belongs into it."""
+        self._write("record.json", content)
+
+    def log(self, data: bytes) -> None:
+        """Append to container.log, from any thread and without waiting for the disk."""
+        if self._writer is None:
+            self._writer = LogWriter(self.directory / "container.log")
+        self._writer.put(data)
+
+    def remove(self) -> None:
+        """Leave nothing behind; idempotent."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _write(self, name: str, content: dict[str, Any]) -> Path:
+        self.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        path = self.directory / name
+        temporary = self.directory / f".{name}"
+        temporary.unlink(missing_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(content, file)
+        temporary.replace(path)
+        return path
+
+
+class LogWriter:
+    """Writes a file on a thread of its own, so that a slow disk never slows the relay."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="sparkkernels-log", daemon=True)
+        self._thread.start()
+
+    def put(self, data: bytes) -> None:
+        """Queue bytes to write."""
+        self._queue.put(data)
+
+    def close(self) -> None:
+        """Write what is queued and end the thread."""
+        self._queue.put(None)
+        self._thread.join(timeout=2)
+
+    def _run(self) -> None:
+        file = None
+        while (data := self._queue.get()) is not None:
+            try:
+                if file is None:
+                    file = os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+                elif file.tell() > LOG_LIMIT:
+                    file.close()
+                    self._path.replace(self._path.with_name(self._path.name + ".1"))
+                    file = self._path.open("ab")
+                file.write(data)
+                file.flush()
+            except OSError:
+                file = None  # a full disk, or the directory is gone: the live tail in memory remains
+        if file is not None:
+            file.close()

@@ -1,0 +1,156 @@
+"""Settings as traits: kernelspec stanza > server configuration > environment > default.
+
+The stanza arrives as constructor arguments and the server's configuration as traitlets config; what is left comes
+from ``SPARKKERNELS_<TRAIT>`` in the environment, read strictly, or is the default below.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from traitlets import Dict, Enum, Float, Int, List, TraitError, TraitType, Unicode
+from traitlets.config import LoggingConfigurable
+
+from .errors import ConfigurationError
+
+PREFIX = "SPARKKERNELS_"
+
+
+def read_environment(trait: TraitType[Any, Any], name: str, text: str) -> Any:
+    """The value of a trait from the environment, read strictly.
+
+    Parameters
+    ----------
+    trait : TraitType
+        The trait it is for: numbers are numbers, dicts and lists are JSON, all else is the text itself.
+    name : str
+        The variable's name, for the error.
+    text : str
+
+    Raises
+    ------
+    ConfigurationError
+        The text is no such value.
+    """
+    readers: list[tuple[type, Callable[[str], Any], str]] = [
+        (Int, int, "a whole number"),
+        (Float, float, "a number of seconds"),
+        (Dict, json.loads, "a JSON object"),
+        (List, json.loads, "a JSON list"),
+    ]
+    for kind, read, what in readers:
+        if isinstance(trait, kind):
+            break
+    else:
+        read, what = str, "one of " + ", ".join(map(str, getattr(trait, "values", []) or []))
+    try:
+        return trait._validate(None, read(text))  # type: ignore[attr-defined]
+    except (ValueError, TraitError) as error:
+        raise ConfigurationError(
+            f"The environment variable {name} is not {what}: {text!r}.",
+            hint=f"Correct or unset {name} where the Jupyter server is started.",
+        ) from error
+
+
+class Settings(LoggingConfigurable):
+    """What an administrator or a kernelspec can set."""
+
+    master = Unicode(
+        "yarn",
+        help="Where the kernel's Spark application runs: `yarn` (cluster mode), or `local[*]`, `local[N]` on this"
+        " host, which needs no cluster.",
+    ).tag(config=True)
+    python = Unicode(
+        help="Python interpreter on the workers: the supervisor's, the kernel's and the executors'. Default: the"
+        " server's own path, right where all hosts have the same installation.",
+    ).tag(config=True)
+    spark_home = Unicode(
+        help="Spark's directory on the Jupyter host. Default: SPARK_HOME, else what findspark finds."
+    ).tag(config=True)
+    hadoop_conf_dir = Unicode(
+        help="Directory with core-site.xml and yarn-site.xml. Default: HADOOP_CONF_DIR, else YARN_CONF_DIR."
+    ).tag(config=True)
+    queue = Unicode(
+        None, allow_none=True, help="YARN queue; by default the cluster decides (usually root.default)."
+    ).tag(config=True)
+    spark_conf: Dict[str, str] = Dict(
+        key_trait=Unicode(),
+        value_trait=Unicode(),
+        help="Spark settings of the application. Entries of the kernelspec are added to those of the server's"
+        " configuration and win over them.",
+    ).tag(config=True)
+    spark_context = Enum(
+        ["eager", "none"],
+        "eager",
+        help="`eager` starts the SparkContext at once in the background, because YARN ends applications that"
+        " never make one; `none` starts no JVM at all (local master only).",
+    ).tag(config=True)
+    staging_dir = Unicode(
+        help="Directory on the cluster's file system for Spark's jars and the launchers. Default:"
+        " .sparkkernels in the user's home there."
+    ).tag(config=True)
+    staging_admins: List[str] = List(
+        Unicode(),
+        ["root", "hdfs"],
+        help="Owners that a staging directory outside the user's home, and each of its parents, may have:"
+        " everybody runs what is staged there.",
+    ).tag(config=True)
+    launch_timeout_s = Float(
+        120.0,
+        help="Seconds from the accepted submit to the kernel's first answer, waiting in the queue included.",
+    ).tag(config=True)
+    registration_timeout_s = Float(
+        60.0, help="Seconds that the supervisor in the container gives its first contact with this server."
+    ).tag(config=True)
+    orphan_timeout_s = Float(
+        300.0,
+        help="Seconds that a kernel outlives the connection to its server before it ends its application: long"
+        " enough for a network that comes back, short enough to hold no resources for nobody.",
+    ).tag(config=True)
+    childless_timeout_s = Float(
+        60.0,
+        help="Seconds that an application without a kernel process waits for a restart before it ends:"
+        " covers servers whose restarter gave up.",
+    ).tag(config=True)
+    relay_port = Int(
+        0, help="TCP port of the relay that the workers connect to; 0 for any free one. Fix it for a firewall."
+    ).tag(config=True)
+    relay_addresses: List[str] = List(
+        Unicode(),
+        help="Names or addresses under which the workers reach this host. Default: the address that faces the"
+        " ResourceManager, then all others of this host.",
+    ).tag(config=True)
+
+    def _environment_default(self, name: str, default: Any) -> Any:
+        variable = PREFIX + name.upper()
+        text = os.environ.get(variable)
+        if text is None:
+            return default
+        return read_environment(self.traits()[name], variable, text)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        configured = self._find_my_config(self.config)
+        for name, trait in self.traits(config=True).items():
+            if name not in kwargs and name not in configured:
+                value = self._environment_default(name, None)
+                if value is None:
+                    value = self._computed_default(name)
+                if value is not None:
+                    self.set_trait(name, value)
+            elif isinstance(trait, Dict) and name in kwargs and name in configured:
+                self.set_trait(name, {**dict(configured[name]), **kwargs[name]})
+
+    def _computed_default(self, name: str) -> Any:
+        """Defaults that the ecosystem has names for."""
+        if name == "python":
+            return sys.executable
+        if name == "spark_home":
+            return os.environ.get("SPARK_HOME") or None
+        if name == "hadoop_conf_dir":
+            return os.environ.get("HADOOP_CONF_DIR") or os.environ.get("YARN_CONF_DIR") or None
+        return None

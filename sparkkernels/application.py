@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from typing import Any
 
 from .blocking import in_thread
@@ -178,7 +177,7 @@ class Application:
     # -- the end -------------------------------------------------------------------------------------------
 
     async def end(self) -> None:
-        """End the application and return when it has ended: by its supervisor if it listens, else by the cluster.
+        """End the application, by its supervisor if it listens, else by the cluster, and wait for it.
 
         Raises
         ------
@@ -273,7 +272,9 @@ class Application:
         if report is None:
             return
         if report.state in (ApplicationState.ACCEPTED, ApplicationState.RUNNING) and report.host:
-            words = f"{report.application_id} has a container on {report.host}; the kernel's supervisor starts."
+            words = (
+                f"{report.application_id} has a container on {report.host}; the kernel's supervisor starts."
+            )
         else:
             waits = f": {report.diagnostics.strip()}" if report.diagnostics.strip() else "."
             words = f"{report.application_id} is {report.state.value} in queue {report.queue}{waits}"
@@ -308,15 +309,22 @@ HINTS: list[tuple[str, str]] = [
         "Install ipykernel for the workers' python (the kernelspec's --python), or name another python.",
     ),
     ("No module named", "Install the missing module for the workers' python (the kernelspec's --python)."),
-    ("could not reach the Jupyter server's relay", "Open the way to one of these addresses for the workers, or set"
-     " relay_addresses (and relay_port) to what they can reach."),
-    ("could not be started: No such file", "Name a command that exists on the workers in the kernelspec's argv."),
-    ("Cannot run program", "Name a python that exists on every worker with --python when installing the kernelspec."),
+    (
+        "could not reach the Jupyter server's relay",
+        "Open the way to one of these addresses for the workers, or set"
+        " relay_addresses (and relay_port) to what they can reach.",
+    ),
+    (
+        "could not be started: No such file",
+        "Name a command that exists on the workers in the kernelspec's argv.",
+    ),
+    (
+        "Cannot run program",
+        "Name a python that exists on every worker with --python when installing the kernelspec.",
+    ),
 ]
 
 
 def hint_for(text: str) -> str:
     """The step to take for what a log says, "" when nothing is known."""
     return next((hint for pattern, hint in HINTS if pattern in text), "")
-
-

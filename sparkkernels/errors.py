@@ -1,13 +1,13 @@
 """Everything that can go wrong, as one tree.
 
     SparkKernelError
-     +- ConfigurationError (ValueError)                  a setting or a request is wrong; nothing was started
+     +- ConfigurationError (ValueError)                  a setting or a request is wrong; nothing started
      +- CredentialsError                                 no usable Kerberos ticket or keytab
      +- NotAllowed (PermissionError)                     the cluster or the administrator says no
      +- SubmitError                                      spark-submit failed before YARN accepted the application
      +- LaunchTimeout (TimeoutError)                     the kernel did not come up in time
      +- ApplicationFailed                                the application ended before or under its kernel
-     +- ResourceManagerUnavailable (ConnectionError)     the cluster can't be asked now; never means death
+     +- ResourceManagerUnavailable (ConnectionError)     the cluster can't be asked now; never death
      +- ProtocolError                                    a peer broke launchers/PROTOCOL.md
 
 JupyterLab shows ``str(error)`` of a failed start, so the first line is a whole sentence and the cause and the

@@ -13,7 +13,7 @@ import zmq
 import zmq.asyncio
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.connect import KernelConnectionInfo
-from jupyter_client.provisioning import KernelProvisionerBase
+from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 
 from .application import Application
 from .blocking import in_thread
@@ -32,11 +32,11 @@ RECONNECT_S = 10.0
 ASK_EVERY_S = 5.0
 
 
-class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[misc]
+class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metaclass]
     """Runs a kernel inside a Spark application.
 
-    Its ip, ports and key never change over the kernel's life; a restart keeps the application and its SparkContext
-    where it can.
+    Its ip, ports and key never change over the kernel's life; a restart keeps the application and its
+    SparkContext where it can.
     """
 
     _in_flight: ClassVar[set[SparkProvisioner]] = set()
@@ -147,7 +147,7 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[misc]
         else:
             self.log.error("The start of kernel %s was broken off: %r", self.kernel_id, error)
         await asyncio.shield(asyncio.ensure_future(self._leave_nothing()))
-        # the manager above forgets failed starts only when it awaits them, and waits for this one at its own end
+        # the manager above forgets a failed start only when it awaits it, and waits for it at its own end
         getattr(getattr(self.parent, "parent", None), "_pending_kernels", {}).pop(self.kernel_id, None)
 
     # -- what jupyter_client calls while it runs -----------------------------------------------------------
@@ -158,7 +158,7 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[misc]
         return self._has_process
 
     async def poll(self) -> int | None:
-        """None while the kernel lives or can't be known dead, else its exit code; from what was pushed to us."""
+        """None while the kernel lives or can't be known dead, else its exit code; from what was pushed."""
         if not self._has_process or self._application is None:
             return 0
         return self._application.kernel_alive(self._number)
@@ -215,7 +215,7 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[misc]
                 await in_thread(record.remove)
 
     def end_now(self) -> None:
-        """Blocking end of a start under way, at the interpreter's exit: a server with no other kernel calls nobody."""
+        """Blocking end of a start under way, at the interpreter's exit, when nobody else may have."""
         if self._application is not None:
             self._application.end_now()
         if self._record is not None:
@@ -253,7 +253,7 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[misc]
         )
 
     def _settle_connection(self, link: Link) -> None:
-        manager = self.parent
+        manager: Any = self.parent
         if manager.transport != "tcp":
             raise ConfigurationError(
                 f"Spark kernels need the transport tcp, and this server asks for {manager.transport}.",
@@ -262,9 +262,9 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[misc]
         manager.ip = "127.0.0.1"
         for channel, port in link.ports.items():
             setattr(manager, f"{channel}_port", port)
-        if manager._transport_encryption_policy() != "disabled" and manager._kernel_supports_curve_encryption():
-            if manager.curve_publickey is None:
-                manager.curve_publickey, manager.curve_secretkey = zmq.curve_keypair()
+        encrypted = manager._transport_encryption_policy() != "disabled"
+        if encrypted and manager._kernel_supports_curve_encryption() and manager.curve_publickey is None:
+            manager.curve_publickey, manager.curve_secretkey = zmq.curve_keypair()
         manager.write_connection_file()
         self.connection_info = manager.get_connection_info()
 

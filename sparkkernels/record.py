@@ -1,4 +1,4 @@
-"""What one kernel leaves on this host while it lives: an owner-only directory in Jupyter's runtime directory."""
+"""A kernel's owner-only directory on this host, in Jupyter's runtime directory, while it lives."""
 
 from __future__ import annotations
 

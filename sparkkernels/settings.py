@@ -1,7 +1,7 @@
 """Settings as traits: kernelspec stanza > server configuration > environment > default.
 
-The stanza arrives as constructor arguments and the server's configuration as traitlets config; what is left comes
-from ``SPARKKERNELS_<TRAIT>`` in the environment, read strictly, or is the default below.
+The stanza arrives as constructor arguments and the server's configuration as traitlets config; what is left
+comes from ``SPARKKERNELS_<TRAIT>`` in the environment, read strictly, or is the default below.
 """
 
 from __future__ import annotations
@@ -41,14 +41,12 @@ def read_environment(trait: TraitType[Any, Any], name: str, text: str) -> Any:
         (Float, float, "a number of seconds"),
         (Dict, json.loads, "a JSON object"),
         (List, json.loads, "a JSON list"),
+        (Enum, str, "one of " + ", ".join(getattr(trait, "values", None) or [])),
+        (TraitType, str, "a text"),
     ]
-    for kind, read, what in readers:
-        if isinstance(trait, kind):
-            break
-    else:
-        read, what = str, "one of " + ", ".join(map(str, getattr(trait, "values", []) or []))
+    read, what = next((read, what) for kind, read, what in readers if isinstance(trait, kind))
     try:
-        return trait._validate(None, read(text))  # type: ignore[attr-defined]
+        return trait._validate(None, read(text))
     except (ValueError, TraitError) as error:
         raise ConfigurationError(
             f"The environment variable {name} is not {what}: {text!r}.",
@@ -61,12 +59,12 @@ class Settings(LoggingConfigurable):
 
     master = Unicode(
         "yarn",
-        help="Where the kernel's Spark application runs: `yarn` (cluster mode), or `local[*]`, `local[N]` on this"
-        " host, which needs no cluster.",
+        help="Where the kernel's Spark application runs: `yarn` (cluster mode), or `local[*]`, `local[N]` on"
+        " this host, which needs no cluster.",
     ).tag(config=True)
     python = Unicode(
-        help="Python interpreter on the workers: the supervisor's, the kernel's and the executors'. Default: the"
-        " server's own path, right where all hosts have the same installation.",
+        help="Python interpreter on the workers: the supervisor's, the kernel's and the executors'. Default:"
+        " the server's own path, right where all hosts have the same installation.",
     ).tag(config=True)
     spark_home = Unicode(
         help="Spark's directory on the Jupyter host. Default: SPARK_HOME, else what findspark finds."
@@ -109,7 +107,7 @@ class Settings(LoggingConfigurable):
     orphan_timeout_s = Float(
         300.0,
         help="Seconds that a kernel outlives the connection to its server before it ends its application: long"
-        " enough for a network that comes back, short enough to hold no resources for nobody.",
+        " enough for a network to come back, short enough to hold no resources for nobody.",
     ).tag(config=True)
     childless_timeout_s = Float(
         60.0,
@@ -117,7 +115,8 @@ class Settings(LoggingConfigurable):
         " covers servers whose restarter gave up.",
     ).tag(config=True)
     relay_port = Int(
-        0, help="TCP port of the relay that the workers connect to; 0 for any free one. Fix it for a firewall."
+        0,
+        help="TCP port of the relay that the workers connect to; 0 for any free one. Fix it for a firewall.",
     ).tag(config=True)
     relay_addresses: List[str] = List(
         Unicode(),

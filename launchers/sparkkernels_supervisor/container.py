@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import socket
 import sys
 from typing import BinaryIO, Dict, Mapping, Optional
@@ -26,15 +25,6 @@ def describe(environ: Mapping[str, str]) -> Dict[str, object]:
         "container_id": environ.get("CONTAINER_ID", ""),
         "python": "%d.%d.%d" % sys.version_info[:3],
     }
-
-
-def application_id(container_id: str) -> str:
-    """The application a YARN container belongs to, "" outside YARN.
-
-    ``container_e17_1410901177871_0001_01_000005``: epoch, cluster timestamp, application, attempt, container.
-    """
-    match = re.match(r"container_(?:e\d+_)?(\d+)_(\d+)_\d+_\d+\Z", container_id)
-    return "application_%s_%s" % match.groups() if match else ""
 
 
 def log_directory(environ: Mapping[str, str]) -> Optional[str]:

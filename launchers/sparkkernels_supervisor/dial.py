@@ -55,7 +55,9 @@ class Registration(NamedTuple):
             It is of another protocol version, or malformed.
         """
         if content.get("protocol") != PROTOCOL:
-            raise ValueError("the registration file is of protocol %r, not %d" % (content.get("protocol"), PROTOCOL))
+            raise ValueError(
+                "the registration file is of protocol %r, not %d" % (content.get("protocol"), PROTOCOL)
+            )
         try:
             return cls(
                 str(content["kernel_id"]),
@@ -167,7 +169,9 @@ class Dialer:
 
         def on_lost(error: Optional[Exception]) -> None:
             if not answer.done():
-                answer.set_exception(ConnectionError("closed before a word%s" % (": %s" % error if error else "")))
+                answer.set_exception(
+                    ConnectionError("closed before a word%s" % (": %s" % error if error else ""))
+                )
 
         connection = Connection(on_frame, on_lost, MAX_PAYLOAD)
         try:

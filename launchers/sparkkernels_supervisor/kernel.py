@@ -91,7 +91,9 @@ class KernelProcess:
             self.launcher.close()
             self.launcher = None
             os.unlink(self._path)
-            self._change("failed", "The kernel's command %r could not be started: %s." % (command[0], error.strerror))
+            self._change(
+                "failed", "The kernel's command %r could not be started: %s." % (command[0], error.strerror)
+            )
             return
         finally:
             theirs.close()
@@ -162,4 +164,3 @@ class KernelProcess:
         self.state = state
         self.text = text
         self._on_change(self)
-

@@ -1,6 +1,6 @@
 """A session: streams, the connection that carries them now, and the local ends they are spliced to.
 
-Both the relay and the supervisor use it, each on its own event loop; everything here is called from that loop.
+Both the relay and the supervisor use it, each on its own event loop; everything here runs on that loop.
 """
 
 from __future__ import annotations
@@ -424,6 +424,11 @@ class SocketEnd(asyncio.Protocol, End):
         self._waiting.clear()
         if self._transport is not None:
             self._transport.abort()
+
+    @property
+    def gone(self) -> bool:
+        """Whether this end has ended."""
+        return self._dropped
 
     def fail(self) -> None:
         """There is nobody to connect to: end the stream from here."""

@@ -1,7 +1,7 @@
 """The streams of one session, whatever connection carries them: PROTOCOL.md, section 4.
 
-Pure bookkeeping, no sockets: bytes to send go in with :meth:`Streams.send` and come out as frames, frames that
-arrived go in with :meth:`Streams.receive` and come out as events. It outlives connections: after a cut,
+Pure bookkeeping, no sockets: bytes to send go in with :meth:`Streams.send` and come out as frames; frames
+that arrived go in with :meth:`Streams.receive` and come out as events. It outlives connections: after a cut,
 :meth:`Streams.resume` takes up each stream at the unit where the other side stopped hearing.
 """
 

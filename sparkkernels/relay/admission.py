@@ -99,7 +99,7 @@ class Door:
                 ssl_handshake_timeout=STRANGER_TIMEOUT_S,
                 ssl_shutdown_timeout=1.0,
             )
-        except (OSError, asyncio.TimeoutError) as error:  # ssl.SSLError is an OSError
+        except (TimeoutError, OSError) as error:  # ssl.SSLError is an OSError
             log.debug("No TLS with %s: %s.", address, error)
             accepted.close()
 
@@ -136,7 +136,10 @@ class Door:
         if reason or link is None:
             if reason in ("spent", "unknown"):
                 log.warning(
-                    "Refused %s, which claims kernel %.40s: %s", address, hello.get("kernel_id"), REFUSALS[reason]
+                    "Refused %s, which claims kernel %.40s: %s",
+                    address,
+                    hello.get("kernel_id"),
+                    REFUSALS[reason],
                 )
             connection.write(encode_json(REFUSED, {"reason": reason, "text": REFUSALS[reason]}))
             connection.close()

@@ -94,7 +94,7 @@ class Hub:
 
     def _started(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            certificate, key = make_certificate(datetime.datetime.now(datetime.timezone.utc))
+            certificate, key = make_certificate(datetime.datetime.now(datetime.UTC))
             self.fingerprint = fingerprint(certificate)
             self._tls = server_context(certificate, key)
             self._loop = asyncio.new_event_loop()

@@ -60,7 +60,7 @@ Status = TypeVar("Status", KernelStatus, ContextStatus, Container)
 
 def read_status(kind: type[Status], message: dict[str, Any]) -> Status:
     """A status from a message; what is missing or of a wrong type keeps its default."""
-    values = {}
+    values: dict[str, Any] = {}
     for field in fields(kind):
         value = message.get(field.name)
         if isinstance(value, int if "int" in str(field.type) else str):
@@ -71,8 +71,8 @@ def read_status(kind: type[Status], message: dict[str, Any]) -> Status:
 class Link:
     """One kernel's link to its supervisor.
 
-    Made by :meth:`sparkkernels.relay.hub.Hub.open_link`. Methods whose docstring says "on the hub's loop" are the
-    hub's; all others may be called from any thread.
+    Made by :meth:`sparkkernels.relay.hub.Hub.open_link`. Methods whose docstring says "on the hub's loop" are
+    the hub's; all others may be called from any thread.
 
     Attributes
     ----------
@@ -123,7 +123,7 @@ class Link:
             self._waiters.append(waiter)
         try:
             await asyncio.wait_for(asyncio.wrap_future(waiter), timeout_s)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             pass
         finally:
             with self._lock:
@@ -165,7 +165,7 @@ class Link:
         self._servers = await serve_ports(self._sockets, lambda: self._session)
 
     def next_generation(self) -> None:
-        """Begin a new launch: new secrets, no streams; older supervisors are superseded; on the hub's loop."""
+        """Begin a new launch: new secrets, no streams, older supervisors superseded; on the hub's loop."""
         self._session.shut()
         self._reset(self.generation + 1)
         self.notify()

@@ -65,7 +65,9 @@ class ClientEnd(SocketEnd):
         uid = peer_uid(Path("/proc/net/tcp").read_text(), own[1], peer[1]) if peer else None
         if uid != os.getuid():
             if uid is not None:
-                log.warning("Refused a connection of uid %s to the %s channel of a kernel.", uid, self._channel)
+                log.warning(
+                    "Refused a connection of uid %s to the %s channel of a kernel.", uid, self._channel
+                )
             self._refused = True
             transport.abort()  # type: ignore[attr-defined]
             return

@@ -58,7 +58,7 @@ def fingerprint(certificate_pem: bytes) -> str:
 
 
 def server_context(certificate_pem: bytes, key_pem: bytes) -> ssl.SSLContext:
-    """A TLS 1.2+ server context; the key touches the disk owner-only for a moment, since OpenSSL reads files."""
+    """A TLS 1.2+ server context; the key is in a file for a moment, owner-only, since OpenSSL reads files."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     with tempfile.TemporaryDirectory(prefix="sparkkernels-") as directory:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from sparkkernels_supervisor import frames
 from sparkkernels_supervisor.frames import Decoder, Frame, WireError
 from sparkkernels_supervisor.streams import CONTROL, WINDOW, Closed, Opened, Received, Room, Streams
@@ -101,7 +102,9 @@ class Pair:
 
     def received(self, side: int, stream: int) -> bytes:
         events = self.events[side]
-        return b"".join(event.data for event in events if isinstance(event, Received) and event.stream == stream)
+        return b"".join(
+            event.data for event in events if isinstance(event, Received) and event.stream == stream
+        )
 
 
 def test_a_stream_arrives_whole_in_order_and_is_forgotten_when_both_sides_closed() -> None:
@@ -124,7 +127,7 @@ def test_nothing_is_lost_doubled_or_reordered_by_cuts_at_random_frames(seed: int
     chance = random.Random(seed)
     pair = Pair()
     sent: dict[tuple[int, int], bytes] = {}
-    opened = []
+    opened: list[tuple[int, int]] = []
     for _ in range(60):
         side = chance.randrange(2)
         action = chance.random()
@@ -150,8 +153,8 @@ def test_nothing_is_lost_doubled_or_reordered_by_cuts_at_random_frames(seed: int
         if stream in pair.sides[side]:
             assert got == data
     for _, stream in opened:
-        for side in pair.sides:
-            side.close(stream)
+        for streams in pair.sides:
+            streams.close(stream)
     pair.exchange()
     assert [set(side) for side in pair.sides] == [{CONTROL}, {CONTROL}]
 
@@ -201,7 +204,8 @@ def test_a_frame_out_of_place_breaks_the_protocol(frame: Frame) -> None:
 
 
 @pytest.mark.parametrize(
-    "table", [{}, {"highest": 0}, {"highest": 0, "streams": {}}, {"highest": 0, "streams": {"0": 9}}, {"streams": 1}]
+    "table",
+    [{}, {"highest": 0}, {"highest": 0, "streams": {}}, {"highest": 0, "streams": {"0": 9}}, {"streams": 1}],
 )
 def test_a_resume_table_that_cannot_be_is_refused(table: dict[str, Any]) -> None:
     with pytest.raises(WireError):

@@ -1,0 +1,232 @@
+"""One kernel process after another in one application: its clients, its launcher and its Spark."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple
+
+from .kernel import CHANNELS, KernelProcess
+from .session import MAX_LINE, End, Session, SocketEnd
+
+if TYPE_CHECKING:
+    from .context import SparkApplication
+
+#: Seconds within which a second interrupt counts as impatience.
+IMPATIENCE_S = 3.0
+#: What only the supervisor may know of its environment.
+PRIVATE = ("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET")
+
+
+class KernelHost:
+    """Holds at most one kernel process at a time.
+
+    Parameters
+    ----------
+    session : Session
+        Where statuses go and clients come from.
+    spark : SparkApplication or None
+        The application's Spark, None without a JVM.
+    environ : mapping of str to str
+        The container's environment.
+    directory : str
+        The container's working directory.
+    on_output : callable
+        Called with what the kernel process writes.
+
+    Attributes
+    ----------
+    kernel : KernelProcess or None
+        The latest process, dead or alive.
+    context : dict
+        The SparkContext's status (PROTOCOL.md, section 5).
+    childless_since : float
+        Time of the loop since when there is no kernel; meaningless while there is one.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        spark: Optional[SparkApplication],
+        environ: Mapping[str, str],
+        directory: str,
+        on_output: Callable[[bytes], None],
+    ) -> None:
+        self._session = session
+        self._spark = spark
+        self._environ = environ
+        self._directory = directory
+        self._on_output = on_output
+        self._connected: List[SocketEnd] = []
+        self._waiting: List[Tuple[str, SocketEnd]] = []
+        self._launcher: Optional[asyncio.StreamWriter] = None
+        self._cell = ""
+        self._interrupted_at = float("-inf")
+        self._spark_calls = ThreadPoolExecutor(1, "spark")
+        self.kernel: Optional[KernelProcess] = None
+        self.context: Dict[str, Any] = {"state": "starting" if spark else "none", "text": ""}
+        self.childless_since = asyncio.get_running_loop().time()
+
+    def start(self) -> None:
+        """Start the SparkContext in the background."""
+        loop = asyncio.get_running_loop()
+        if self._spark is not None:
+            self._spark.start(lambda status: loop.call_soon_threadsafe(self._context_changed, status))
+
+    # -- the process ---------------------------------------------------------------------------------------
+
+    async def launch(self, message: Dict[str, Any]) -> None:
+        """Start the process that a ``launch`` message describes, after the end of the one before."""
+        if self.kernel is not None:
+            await self.kernel.kill()
+            await self._in_spark(lambda spark: spark.reset())
+        kernel = KernelProcess(int(message["number"]), self._directory, self._kernel_changed, self._on_output)
+        self.kernel = kernel
+        kernel.start(list(message["argv"]), self._environment(message), dict(message["connection"]))
+        if kernel.launcher is not None:
+            asyncio.get_running_loop().create_task(self._talk_to_launcher(kernel))
+
+    def status(self) -> Dict[str, Any]:
+        """The process's status (PROTOCOL.md, section 5)."""
+        kernel = self.kernel
+        if kernel is None:
+            return {}
+        return {
+            "number": kernel.number,
+            "state": kernel.state,
+            "pid": kernel.pid,
+            "returncode": kernel.returncode,
+            "text": kernel.text,
+        }
+
+    def check(self) -> bool:
+        """Whether there is a live process; notices its end."""
+        return self.kernel is not None and self.kernel.check()
+
+    def signal(self, signum: int) -> None:
+        """Signal the process."""
+        if self.kernel is not None:
+            self.kernel.signal(signum)
+
+    def interrupt(self) -> None:
+        """Interrupt the running cell and its Spark jobs; all jobs when somebody is impatient."""
+        if self.kernel is None:
+            return
+        now = asyncio.get_running_loop().time()
+        impatient, self._interrupted_at = now - self._interrupted_at < IMPATIENCE_S, now
+        tag = self._cell
+        self.kernel.signal(signal.SIGINT)
+        asyncio.get_running_loop().create_task(
+            self._in_spark(lambda spark: spark.interrupt(tag, all_jobs=impatient))
+        )
+
+    async def end(self) -> None:
+        """Kill the process."""
+        if self.kernel is not None:
+            await self.kernel.kill()
+
+    def _environment(self, message: Dict[str, Any]) -> Dict[str, str]:
+        env = {name: value for name, value in self._environ.items() if name not in PRIVATE}
+        env["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        env["IPYTHONDIR"] = os.path.join(self._directory, ".ipython")
+        env["JUPYTER_RUNTIME_DIR"] = os.path.join(self._directory, ".jupyter")
+        env.update({str(name): str(value) for name, value in message.get("env", {}).items()})
+        return env
+
+    def _kernel_changed(self, kernel: KernelProcess) -> None:
+        if kernel is not self.kernel:
+            return
+        if kernel.state == "running":
+            self._connect_waiting()
+        elif kernel.state in ("exited", "failed"):
+            self.childless_since = asyncio.get_running_loop().time()
+            self._cell = ""
+            connected, self._connected = self._connected, []
+            for end in connected:
+                end.fail()
+            if self._launcher is not None:
+                self._launcher.close()
+                self._launcher = None
+        self._session.send_message(dict(self.status(), type="kernel"))
+
+    # -- its clients ---------------------------------------------------------------------------------------
+
+    def opened(self, stream: int, channel: str) -> Optional[End]:
+        """The local end of a client's stream; it waits while no kernel is up."""
+        if channel not in CHANNELS:
+            return None
+        end = SocketEnd(self._session, stream)
+        self._waiting.append((channel, end))
+        self._connect_waiting()
+        return end
+
+    def _connect_waiting(self) -> None:
+        kernel = self.kernel
+        if kernel is None or kernel.state != "running":
+            return
+        waiting, self._waiting = self._waiting, []
+        self._connected = [end for end in self._connected if not end.gone]
+        for channel, end in waiting:
+            if not end.gone:
+                self._connected.append(end)
+                asyncio.get_running_loop().create_task(self._connect(kernel.ports[channel], end))
+
+    async def _connect(self, port: int, end: SocketEnd) -> None:
+        try:
+            await asyncio.get_running_loop().create_connection(lambda: end, "127.0.0.1", port)
+        except OSError:
+            end.fail()
+
+    # -- Spark and the launcher (PROTOCOL.md, section 6) -----------------------------------------------------
+
+    async def _in_spark(self, call: Callable[[SparkApplication], Any]) -> Any:
+        if self._spark is None or self.context["state"] != "ready":
+            return None
+        return await asyncio.get_running_loop().run_in_executor(self._spark_calls, call, self._spark)
+
+    def _context_changed(self, status: Dict[str, Any]) -> None:
+        self.context = status
+        if self._session.known:
+            self._session.send_message(dict(status, type="context"))
+        asyncio.get_running_loop().create_task(self._tell_launcher())
+
+    async def _tell_launcher(self) -> None:
+        writer = self._launcher
+        if writer is None:
+            return
+        write_line(writer, type="context", state=self.context["state"], text=self.context.get("text", ""))
+        gateway = await self._in_spark(lambda spark: spark.gateway_for_kernel())
+        if gateway is not None and writer is self._launcher:
+            write_line(writer, type="gateway", port=gateway[0], secret=gateway[1])
+
+    async def _talk_to_launcher(self, kernel: KernelProcess) -> None:
+        reader, writer = await asyncio.open_unix_connection(sock=kernel.launcher, limit=MAX_LINE)
+        self._launcher = writer
+        await self._tell_launcher()
+        try:
+            while True:
+                line = await reader.readline()
+                if not line:
+                    return
+                await self._hear_launcher(json.loads(line), writer)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self._on_output(("sparkkernels: the launcher's socket broke: %r\n" % error).encode())
+        finally:
+            writer.close()
+
+    async def _hear_launcher(self, message: Dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        if message["type"] == "cell":
+            self._cell = str(message["tag"])
+        elif message["type"] == "release":
+            await self._in_spark(lambda spark: spark.release())
+            write_line(writer, type="released")
+
+
+def write_line(writer: asyncio.StreamWriter, **message: Any) -> None:
+    """Send one JSON line, unless the other side is gone."""
+    if not writer.is_closing():
+        writer.write(json.dumps(message).encode() + b"\n")

@@ -1,10 +1,10 @@
 """Everything that can go wrong, as one tree.
 
     SparkKernelError
-     +- ConfigurationError (ValueError)                  a setting or a request is wrong; nothing started
+     +- ConfigurationError (ValueError)                  a setting or request is wrong; nothing started
      +- CredentialsError                                 no usable Kerberos ticket or keytab
      +- NotAllowed (PermissionError)                     the cluster or the administrator says no
-     +- SubmitError                                      spark-submit failed before YARN accepted the application
+     +- SubmitError                                      spark-submit failed before YARN accepted it
      +- LaunchTimeout (TimeoutError)                     the kernel did not come up in time
      +- ApplicationFailed                                the application ended before or under its kernel
      +- ResourceManagerUnavailable (ConnectionError)     the cluster can't be asked now; never death

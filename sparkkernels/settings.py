@@ -106,7 +106,7 @@ class Settings(LoggingConfigurable):
     ).tag(config=True)
     orphan_timeout_s = Float(
         300.0,
-        help="Seconds that a kernel outlives the connection to its server before it ends its application: long"
+        help="Seconds a kernel outlives the connection to its server before it ends its application: long"
         " enough for a network to come back, short enough to hold no resources for nobody.",
     ).tag(config=True)
     childless_timeout_s = Float(

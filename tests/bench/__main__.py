@@ -1,0 +1,178 @@
+"""``python -m tests.bench``: our figures and those of a bare spark-submit and a local kernel, in one run."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import psutil
+
+from sparkkernels.cli.main import main as sparkkernels_command
+from tests.cluster.harness import Cluster
+
+from .kernels import Kernel, kernel
+from .report import Figures
+
+LIMIT_S = 180.0
+ONE_LINE = "import sys, time; open(sys.argv[1], 'w').write(repr(time.time()))\n"
+SPARK_JOB = "spark.range(1000).count()"
+LONG_JOB = """
+import time
+print("at work")
+spark.sparkContext.parallelize(range(2), 2).map(lambda _: __import__("time").sleep(600)).count()
+"""
+
+
+def write_kernelspecs(directory: Path) -> None:
+    """A kernelspec on YARN through the command line, and one of a plain local kernel, for the same Python."""
+    arguments = ["install", "--language", "python", "--master", "yarn", "--prefix", str(directory)]
+    if sparkkernels_command([*arguments, "--name", "bench-yarn"]) != 0:
+        raise SystemExit("The kernelspec could not be installed.")
+    local = directory / "share" / "jupyter" / "kernels" / "bench-local"
+    local.mkdir(parents=True)
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    (local / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "local", "language": "python"}))
+
+
+def bare_submit(spark_home: str, directory: Path, archive: str | None) -> float:
+    """Seconds from the start of a bare spark-submit to the first line of its Python application."""
+    script = directory / "one_line.py"
+    script.write_text(ONE_LINE)
+    mark = directory / "mark"
+    mark.unlink(missing_ok=True)
+    conf = ["--conf", f"spark.pyspark.python={sys.executable}", "--conf", "spark.yarn.maxAppAttempts=1"]
+    if archive:
+        conf += ["--conf", f"spark.yarn.archive={archive}"]
+    command = [f"{spark_home}/bin/spark-submit", "--master", "yarn", "--deploy-mode", "cluster", *conf]
+    begun = time.time()
+    # the application makes no SparkContext, so the submit ends with an error; what counts is its first line
+    submit = subprocess.Popen(
+        [*command, str(script), str(mark)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        while not (mark.exists() and mark.read_text()):
+            if time.time() - begun > LIMIT_S:
+                raise SystemExit("The bare spark-submit did not come up.")
+            time.sleep(0.02)
+        return float(mark.read_text()) - begun
+    finally:
+        submit.wait(LIMIT_S)
+
+
+async def ours(figures: Figures, cluster: Cluster) -> None:
+    """One kernel on YARN from its start to its end."""
+    begun = time.perf_counter()
+    async with kernel("bench-yarn") as (running, first):
+        figures.add("start to first result of 1+1", first)
+        await running.run(SPARK_JOB)
+        figures.add("start to first Spark result", time.perf_counter() - begun)
+        figures.add("interrupt of a running Spark job, to idle", await running.interrupt(LONG_JOB, "at work"))
+        figures.add("restart to first result of 1+1", await running.restart())
+        begun = time.perf_counter()
+        await running.run(SPARK_JOB)
+        figures.add("then to first Spark result", time.perf_counter() - begun)
+        figures.add("resident memory of the supervisor, MiB", supervisor_mib(cluster))
+        await idle(running, figures, cluster)
+        begun = time.perf_counter()
+    while any(app["state"] not in ("FINISHED", "FAILED", "KILLED") for app in cluster.applications()):
+        if time.perf_counter() - begun > LIMIT_S:
+            raise SystemExit("The application did not end.")
+        await asyncio.sleep(0.05)
+    figures.add("shutdown to a finished application", time.perf_counter() - begun)
+
+
+async def idle(running: Kernel, figures: Figures, cluster: Cluster) -> None:
+    """Containers that the kernel holds once its executors had time to go."""
+    deadline = time.monotonic() + LIMIT_S
+    while (held := held_containers(cluster)) > 1 and time.monotonic() < deadline:
+        await asyncio.sleep(1)
+    figures.add("containers of an idle kernel", held)
+
+
+def held_containers(cluster: Cluster) -> float:
+    """Containers of the applications that run."""
+    return sum(app.get("runningContainers", 0) for app in cluster.applications(["RUNNING"]))
+
+
+def supervisor_mib(cluster: Cluster) -> float:
+    """Resident memory of the supervisor's process, in MiB."""
+    for pid in cluster.processes():
+        command = psutil.Process(pid).cmdline()
+        if len(command) > 1 and "sparkkernels-launchers" in " ".join(command[:3]) and "python" in command[0]:
+            return float(psutil.Process(pid).memory_info().rss) / 2**20
+    raise SystemExit("There is no supervisor on the cluster.")
+
+
+async def transport(figures: Figures, name: str, label: str) -> None:
+    """What the relay costs, or a local kernel without it."""
+    async with kernel(name) as (running, _):
+        await running.empty_cells(50)
+        cells = [1000 * seconds for seconds in await running.empty_cells(300)]
+        figures.add(f"empty cell, ms, {label}", statistics.median(cells))
+        beats = [1000 * seconds for seconds in await running.heartbeats(500)]
+        figures.add(f"heartbeat round trip, ms, {label}", statistics.median(beats))
+        for _ in range(3):
+            figures.add(f"100 MB of output, {label}", await running.big_output())
+
+
+async def several(count: int, measure: Callable[[], Awaitable[None]]) -> None:
+    """The same measure several times, one after the other."""
+    for _ in range(count):
+        await measure()
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--runs", type=int, default=5, help="starts to measure of each kind")
+    runs = parser.parse_args().runs
+    figures = Figures()
+    with tempfile.TemporaryDirectory(prefix="sparkkernels-bench-") as scratch:
+        directory = Path(scratch)
+        os.environ["JUPYTER_PATH"] = str(directory / "share" / "jupyter")
+        os.environ["JUPYTER_RUNTIME_DIR"] = str(directory / "runtime")
+        cluster = Cluster.up(name="bench")
+        try:
+            os.environ.update(cluster.environment())
+            measure(figures, cluster, directory, runs)
+        finally:
+            cluster.down()
+    print(figures.table())
+    return 0
+
+
+def measure(figures: Figures, cluster: Cluster, directory: Path, runs: int) -> None:
+    """All measures, each of ours beside what it is compared with."""
+    import findspark
+
+    spark_home = os.environ.get("SPARK_HOME") or findspark.find()
+    write_kernelspecs(directory)
+    if sparkkernels_command(["stage"]) != 0:
+        raise SystemExit("Spark could not be staged.")
+    archive = next(
+        (
+            f"{cluster.default_fs}/user/{cluster.submitter}/.sparkkernels/{name}"
+            for name in cluster.hdfs_list(f"/user/{cluster.submitter}/.sparkkernels")
+            if name.endswith(".zip")
+        ),
+        None,
+    )
+    bare_submit(spark_home, directory, archive)  # localises Spark's jars; not counted
+    for _ in range(runs):
+        figures.add("bare spark-submit to its first line", bare_submit(spark_home, directory, archive))
+        asyncio.run(ours(figures, cluster))
+    asyncio.run(transport(figures, "bench-local", "local kernel"))
+    asyncio.run(transport(figures, "bench-yarn", "through the relay"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

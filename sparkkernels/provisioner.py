@@ -50,6 +50,11 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         self._number = 0
         self._has_process = False
 
+    @property
+    def application_id(self) -> str | None:
+        """The kernel's application on the cluster, None while there is none."""
+        return self._application.application_id if self._application else None
+
     # -- what jupyter_client calls to start ----------------------------------------------------------------
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:

@@ -82,9 +82,11 @@ class Output(End):
         sys.stderr.write(line)
         sys.stderr.flush()
         if self._directory is not None:
+            path = os.path.join(self._directory, "stderr")
             try:
-                with open(os.path.join(self._directory, "stderr"), "a") as file:
-                    file.write(line)
+                if not os.path.exists(path) or not os.path.samestat(os.stat(path), os.fstat(2)):
+                    with open(path, "a") as file:
+                        file.write(line)
             except OSError as error:
                 sys.stderr.write("sparkkernels: could not write to the container's stderr: %s\n" % error)
 

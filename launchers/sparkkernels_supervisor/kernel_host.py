@@ -145,6 +145,7 @@ class KernelHost:
         elif kernel.state in ("exited", "failed"):
             self.childless_since = asyncio.get_running_loop().time()
             self._cell = ""
+            asyncio.get_running_loop().create_task(self._in_spark(lambda spark: spark.is_stopped()))
             connected, self._connected = self._connected, []
             for end in connected:
                 end.fail()
@@ -186,7 +187,11 @@ class KernelHost:
     async def _in_spark(self, call: Callable[[SparkApplication], Any]) -> Any:
         if self._spark is None or self.context["state"] != "ready":
             return None
-        return await asyncio.get_running_loop().run_in_executor(self._spark_calls, call, self._spark)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._spark_calls, call, self._spark)
+        except Exception as error:  # noqa: BLE001 py4j raises what the JVM did; the kernel must outlive it
+            self._on_output(("sparkkernels: Spark could not do what it was asked: %r\n" % error).encode())
+            return None
 
     def _context_changed(self, status: Dict[str, Any]) -> None:
         self.context = status

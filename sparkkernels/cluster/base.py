@@ -85,6 +85,10 @@ class Backend(ABC):
         ConfigurationError, ResourceManagerUnavailable, CredentialsError
         """
 
+    def hosts(self) -> list[str]:
+        """Hosts of the cluster, as the relay's likeliest address is the one that faces them."""
+        return []
+
     @abstractmethod
     def submit(
         self, spec: LaunchSpec, registration: Path, on_application_id: Callable[[str], None]

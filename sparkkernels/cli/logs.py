@@ -1,0 +1,133 @@
+"""`jupyter sparkkernels logs`: the last lines of a container's output."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import uuid
+from pathlib import Path
+
+from jupyter_core.paths import jupyter_runtime_dir
+
+from ..cluster.yarn import YarnBackend
+from ..errors import ConfigurationError, SparkKernelError
+from ..record import read_record, record_directory
+from .stage import cluster_settings
+
+NAME = "logs"
+SUMMARY = "print the last lines of a kernel's container"
+DESCRIPTION = (
+    "Print the last output of a container that is not the notebook's: Spark's log, a crash. A kernel started"
+    " on this machine by this user is found by its kernel id; any application by its application id."
+)
+
+YARN_APPLICATION_ID = re.compile(r"application_[0-9]+_[0-9]+\Z")
+
+#: How much of a log's end is looked at, in bytes; lines beyond it are not printed.
+TAIL_BYTES = 1 << 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of this command."""
+    parser.add_argument("id", metavar="KERNEL_OR_APPLICATION_ID")
+    parser.add_argument("-n", "--lines", default="200", help="how many lines at most (default: %(default)s)")
+    parser.add_argument("--hadoop-conf-dir", help="where yarn-site.xml is (default: HADOOP_CONF_DIR)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print the log's end."""
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", options.lines):
+        raise ConfigurationError(f"--lines {options.lines!r} is not a number of lines.")
+    wanted = options.id
+    application_id, kernel_id = resolve(wanted)
+    text = live_log(record_directory(kernel_id)) if kernel_id is not None else ""
+    if not text and application_id is not None and YARN_APPLICATION_ID.match(application_id):
+        text = yarn_log(application_id, options.hadoop_conf_dir)
+    if not text:
+        raise SparkKernelError(f"There is no log of {wanted}.", hint="It may come when its container runs.")
+    for line in text.splitlines()[-int(options.lines) :]:
+        print(line)
+
+
+def resolve(wanted: str) -> tuple[str | None, str | None]:
+    """What an id names: an application and, if it runs on this machine, its kernel.
+
+    Returns
+    -------
+    tuple of (str or None, str or None)
+        Application id and kernel id.
+
+    Raises
+    ------
+    SparkKernelError
+        Nothing is known of it.
+    """
+    if _is_uuid(wanted):
+        record = read_record(wanted)
+        if record is None:
+            raise SparkKernelError(
+                f"No kernel {wanted} of this user runs on this machine.",
+                hint="For one that has ended give its application id, which its error or YARN's list names.",
+            )
+        return record.get("application_id"), wanted
+    for kernel_id in live_kernels():
+        record = read_record(kernel_id)
+        if record is not None and record.get("application_id") == wanted:
+            return wanted, kernel_id
+    if not YARN_APPLICATION_ID.match(wanted):
+        raise SparkKernelError(f"{wanted!r} is neither a kernel nor an application that runs here.")
+    return wanted, None
+
+
+def live_kernels() -> list[str]:
+    """The ids of this user's kernels on this machine."""
+    try:
+        names = [path.name for path in (Path(jupyter_runtime_dir()) / "sparkkernels").iterdir()]
+    except OSError:
+        return []
+    return sorted(name for name in names if _is_uuid(name))
+
+
+def live_log(directory: Path) -> str:
+    """The end of a live kernel's container.log and, when that has just begun, of its predecessor's."""
+    text = tail(directory / "container.log", TAIL_BYTES)
+    if len(text) < TAIL_BYTES // 2:
+        text = tail(directory / "container.log.1", TAIL_BYTES) + text
+    return text
+
+
+def tail(path: Path, size: int) -> str:
+    """The last ``size`` bytes of a text file from a line's beginning, "" when there is no such file."""
+    try:
+        with path.open("rb") as file:
+            end = file.seek(0, 2)
+            file.seek(max(0, end - size))
+            content = file.read(size)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise SparkKernelError(f"{path} can't be read: {error.strerror}.") from error
+    if end > size:
+        content = content.partition(b"\n")[2] or content
+    return content.decode("utf-8", errors="replace")
+
+
+def yarn_log(application_id: str, hadoop_conf_dir: str | None) -> str:
+    """What YARN has of it.
+
+    Raises
+    ------
+    ConfigurationError, ResourceManagerUnavailable
+    """
+    settings = cluster_settings({"hadoop_conf_dir": hadoop_conf_dir})
+    backend = YarnBackend(settings.hadoop_conf_dir, settings.spark_home)
+    if application_id not in backend.report([application_id]):
+        raise SparkKernelError(f"The ResourceManager does not know {application_id}.")
+    return backend.logs(application_id, TAIL_BYTES)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False

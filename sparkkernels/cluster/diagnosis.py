@@ -1,0 +1,82 @@
+"""Why a YARN application ended, in one sentence, from its report. Pure; the texts are Hadoop's."""
+
+from __future__ import annotations
+
+import re
+
+from ..states import ApplicationState, FinalStatus
+from .base import ApplicationReport
+
+PYTHON_HINT = "the Python of the kernelspec does not exist on the worker"
+
+#: In order; the first that matches the diagnostics wins.
+CAUSES: tuple[tuple[str, str], ...] = (
+    (
+        r"running beyond (?:the '\w+' )?(?:physical|virtual|PHYSICAL|VIRTUAL) memory limits?\."
+        r".*?Current usage: ([\d.]+ [KMGT]?B) of ([\d.]+ [KMGT]?B)",
+        "YARN killed the kernel's container for using more memory than it asked for ({0} of {1});"
+        " raise spark.driver.memoryOverhead (Python) or spark.driver.memory (Spark).",
+    ),
+    (
+        r"[Cc]ontainer .*(?:killed by the OOM killer|exceeds? .*memory limit)|exitCode: -10[34]\b",
+        "YARN killed the kernel's container for using more memory than it asked for;"
+        " raise spark.driver.memoryOverhead (Python) or spark.driver.memory (Spark).",
+    ),
+    (
+        r"Container released on a \*lost\* node|exitCode: -100\b",
+        "The worker that ran the kernel was lost: its NodeManager no longer answers, or it was taken away.",
+    ),
+    (
+        r"ApplicationMaster for attempt \S+ timed out",
+        "YARN gave the kernel up: no heartbeat came from its worker any more, which may be cut off.",
+    ),
+    (r"preempted by scheduler|exitCode: -102\b", "YARN preempted the kernel's container for another queue."),
+    (r"exitCode: -101\b", "The worker that ran the kernel has no usable disk left."),
+    (r"exitCode: -106\b|killed by .*ContainerScheduler", "YARN stopped the kernel's container."),
+    (
+        r"Application \S+ was killed by user (\S+?)(?: at (\S+))?\s*$|killed by user (\S+) at (\S+)",
+        "The application was killed by {0}{2}.",
+    ),
+    (r"by application lifetime|LIFETIME.*(?:reached|expired)", "YARN ended the application at its lifetime."),
+    (
+        r'Cannot run program "([^"]+)"',
+        "The worker can't run {0}: " + PYTHON_HINT + ".",
+    ),
+    (
+        r"exitCode: -1000\b.*?(?:(File [^\n]*does not exist|Permission denied[^\n]*)|$)",
+        "The worker could not fetch the application's files. {0}",
+    ),
+    (r"exitCode: 10\b", "Spark's ApplicationMaster failed with an exception that nobody caught."),
+    (r"exitCode: 11\b|Max number of executor failures", "Too many of the kernel's executors failed."),
+    (r"exitCode: 12\b", "Spark's ApplicationMaster lost its connection to the ResourceManager."),
+    (
+        r"exitCode: 13\b|Uncaught exception: .*SparkContext|SparkContext did not initialize",
+        "The application made no SparkContext in time.",
+    ),
+    (r"exitCode: 14\b", "Spark's ApplicationMaster failed its security checks."),
+    (r"exitCode: 16\b", "The application ended before it had made its SparkContext."),
+    (
+        r"exitCode: 137\b",
+        "The kernel's container was killed (signal 9), perhaps because its worker ran out of memory.",
+    ),
+    (r"exitCode: 143\b", "The kernel's container was ended by SIGTERM."),
+    (r"User application exited with (?:status )?(\d+)", "The kernel's supervisor ended with exit code {0}."),
+    (r"exitCode: (\d+)\b", "The kernel's container ended with exit code {0}."),
+)
+
+
+def cause_of_death(report: ApplicationReport) -> str:
+    """One sentence on why an ended application ended, "" when it ended well or lives."""
+    if report.state not in (ApplicationState.FINISHED, ApplicationState.FAILED, ApplicationState.KILLED):
+        return ""
+    if report.final_status is FinalStatus.SUCCEEDED:
+        return ""
+    text = report.diagnostics
+    for pattern, sentence in CAUSES:
+        found = re.search(pattern, text, re.S | re.M)
+        if found:
+            return sentence.format(*(group or "" for group in found.groups())).strip()
+    if report.state is ApplicationState.KILLED:
+        return "The application was killed."
+    first = text.strip().partition("\n")[0].strip()
+    return first[:300]

@@ -1,0 +1,280 @@
+"""The YARN backend: spark-submit starts applications, the ResourceManager tells about them and ends them."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ..errors import ConfigurationError, NotAllowed, SparkKernelError
+from ..spec import LaunchSpec
+from ..states import POLL, ApplicationState, FinalStatus
+from . import diagnosis
+from .base import ApplicationReport, Backend
+from .bundle import launchers_bundle
+from .command import REGISTRATION_NAME, parse_spark_defaults, refuse_forced, yarn_command, yarn_conf
+from .container_logs import aggregated_logs, node_logs
+from .hadoop_cli import APPLICATION_CLI
+from .hadoop_site import HadoopSite
+from .memory import driver_container_mib, executor_container_mib
+from .queues import check_memory, check_queue, queues
+from .resource_manager import Json
+from .spark_home import SparkHome, find_java, inspect_spark_home, read_spark_defaults
+from .staging import Staged, Staging
+from .submit import LOG4J, YarnSubmission
+
+log = logging.getLogger(__name__)
+
+#: Seconds that YARN has to end an application, and between two looks.
+KILL_S = 30.0
+LOOK_S = 0.1
+#: Seconds that an application may stay unknown after spark-submit named it: it does so before the RPC.
+UNKNOWN_S = 2.0
+CLI_TIMEOUT_S = 30.0
+APPLICATION_ID = re.compile(r"application_\d+_\d+\Z")
+#: ``org.apache.hadoop.yarn.api.records.ApplicationSubmissionContext`` and Spark's docs.
+MOST_TAGS, LONGEST_TAG = 10, 100
+
+
+class YarnBackend(Backend):
+    """Applications on one YARN cluster, asked for as this process's own user.
+
+    Parameters
+    ----------
+    hadoop_conf_dir : str
+    spark_home : str
+        For what is done without a launch: Hadoop's command line tools come with Spark.
+    staging_dir : str
+        Staging root, "" for the one in the user's home.
+    staging_admins : collection of str
+        Users whom a staging root outside the user's home may belong to.
+    server_tag : str
+        The YARN tag that all of this server's applications carry; "" to ask for each by its id.
+    environ : mapping of str to str or None
+        The server's environment, None for this process's at the time of each call.
+    """
+
+    def __init__(
+        self,
+        hadoop_conf_dir: str,
+        spark_home: str = "",
+        staging_dir: str = "",
+        staging_admins: Collection[str] = (),
+        server_tag: str = "",
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._site = HadoopSite(hadoop_conf_dir, spark_home, environ)
+        self._staging_dir = staging_dir
+        self._staging_admins = tuple(staging_admins)
+        self._server_tag = server_tag.lower()
+        self._submissions: dict[str, float] = {}
+        self._warned: set[str] = set()
+
+    @property
+    def site(self) -> HadoopSite:
+        """The cluster's configuration and services, as this user has them."""
+        return self._site
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The server's environment."""
+        return self._site.environ
+
+    def staging(self) -> Staging:
+        """Where Spark's jars and the launchers are put once."""
+        file_system = self._site.file_system()
+        return Staging(file_system, self._site.conf.default_fs, self._staging_dir, self._staging_admins)
+
+    # -- the backend ---------------------------------------------------------------------------------------
+
+    def hosts(self) -> list[str]:
+        """The ResourceManagers' hosts."""
+        names = [urlsplit(address).hostname for address in self._site.conf.resource_managers()]
+        return list(dict.fromkeys(name for name in names if name))
+
+    def prepare(self, spec: LaunchSpec) -> None:
+        """Check Spark, Java, the ResourceManager, the queue and the containers' sizes, in this order."""
+        refuse_forced(spec)
+        check_tags(spec.tags)
+        home = inspect_spark_home(spec.spark_home)
+        find_java(self.environ)
+        launchers_bundle()
+        defaults = parse_spark_defaults(read_spark_defaults(home, self.environ))
+        effective = {**defaults, **yarn_conf(spec, defaults, None, home.version)}
+        sizes = driver_container_mib(effective), executor_container_mib(effective)
+        known = queues(self._site.client.scheduler())
+        queue = check_queue(known, spec.queue or defaults.get("spark.yarn.queue"))
+        check_memory(queue.largest_mib if queue else None, *sizes)
+
+    def submit(
+        self, spec: LaunchSpec, registration: Path, on_application_id: Callable[[str], None]
+    ) -> YarnSubmission:
+        """Start spark-submit."""
+        home = inspect_spark_home(spec.spark_home)
+        staged = self._staged(home)
+        directory = Path(tempfile.mkdtemp(prefix="sparkkernels-submit-"))
+        try:
+            copy = directory / REGISTRATION_NAME
+            copy.touch(0o600)
+            copy.write_bytes(registration.read_bytes())
+            log4j = directory / "log4j2.properties"
+            log4j.write_text(LOG4J)
+            defaults = parse_spark_defaults(read_spark_defaults(home, self.environ))
+            command = yarn_command(
+                dataclasses.replace(spec, spark_home=str(home.path)),
+                yarn_conf(spec, defaults, staged.archive, home.version),
+                bundle=staged.bundle or str(launchers_bundle().write_to(directory)),
+                registration=copy,
+                java=find_java(self.environ),
+                environ=self.environ,
+                hadoop_conf_dir=self._site.conf.directory,
+                log4j=log4j,
+            )
+        except BaseException:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
+
+        def known(application_id: str) -> None:
+            self._submissions[application_id] = time.monotonic()
+            on_application_id(application_id)
+
+        return YarnSubmission(command, directory, known, lambda: self._find(spec.kernel_id))
+
+    def report(self, application_ids: Collection[str]) -> dict[str, ApplicationReport]:
+        """One call for all of this server's; those without its tag are asked for one by one."""
+        wanted = set(application_ids)
+        found: dict[str, Json] = {}
+        if self._server_tag and len(wanted) > 1:
+            found = {app["id"]: app for app in self._site.client.applications(self._server_tag)}
+        for application_id in wanted - found.keys():
+            application = self._site.client.application(application_id)
+            if application is not None:
+                found[application_id] = application
+        reports = {name: report_from(found[name]) for name in wanted & found.keys()}
+        for name, report in reports.items():
+            if POLL[report.state] is not None:
+                self._clean_up(name)
+        return reports
+
+    def kill(self, application_id: str) -> None:
+        """Kill it and wait until YARN says that it has ended."""
+        deadline = time.monotonic() + KILL_S
+        asked = False
+        while True:
+            application = self._site.client.application(application_id)
+            if application is None:
+                if not self._may_appear(application_id):
+                    break
+            elif POLL[ApplicationState(application["state"])] is not None:
+                break
+            elif not asked:
+                self._ask_to_kill(application_id)
+                asked = True
+                continue
+            if time.monotonic() > deadline:
+                raise SparkKernelError(
+                    f"YARN did not end the application within {KILL_S:g} s.",
+                    application_id=application_id,
+                    hint=f"See what holds it, or run: yarn application -kill {application_id}",
+                )
+            time.sleep(LOOK_S)
+        self._clean_up(application_id)
+
+    def logs(self, application_id: str, tail_bytes: int = 65536) -> str:
+        """The container's last stdout and stderr, from its NodeManager or from aggregated logs."""
+        application = self._site.client.application(application_id)
+        if application is None:
+            return ""
+        text = node_logs(self._site.client, application, tail_bytes)
+        if text or application.get("logAggregationStatus") in (None, "DISABLED", "NOT_START"):
+            return text
+        return aggregated_logs(self._site.cli(), application_id, str(application["user"]), tail_bytes)
+
+    def cause_of_death(self, report: ApplicationReport) -> str:
+        """One sentence, from the diagnostics."""
+        return diagnosis.cause_of_death(report)
+
+    # -- pieces --------------------------------------------------------------------------------------------
+
+    def _staged(self, home: SparkHome) -> Staged:
+        """What is staged; that nothing can be found is no reason not to start."""
+        try:
+            staged = self.staging().find(home, launchers_bundle())
+        except SparkKernelError as error:
+            staged = Staged(warnings=[f"What is staged can't be looked up: {error.message}"])
+        for warning in staged.warnings:
+            if warning not in self._warned:
+                self._warned.add(warning)
+                log.warning(warning)
+        return staged
+
+    def _find(self, kernel_id: str) -> str | None:
+        """The newest application that carries this kernel's tag."""
+        found = self._site.client.applications(kernel_id.lower())
+        return max((str(app["id"]) for app in found), key=_sequence, default=None)
+
+    def _may_appear(self, application_id: str) -> bool:
+        named = self._submissions.get(application_id)
+        return named is not None and time.monotonic() - named < UNKNOWN_S
+
+    def _ask_to_kill(self, application_id: str) -> None:
+        try:
+            self._site.client.kill(application_id)
+        except NotAllowed:
+            # Without an authentication filter all REST writers are dr.who; the RPC service knows who asks.
+            if self._site.conf.is_secure:
+                raise
+            done = self._site.cli().run(
+                APPLICATION_CLI, ["application", "-kill", application_id], CLI_TIMEOUT_S
+            )
+            if done.returncode:
+                raise
+            log.debug("Killed %s through ApplicationCLI: %s", application_id, done.stdout)
+
+    def _clean_up(self, application_id: str) -> None:
+        """Remove what Spark left on the file system: a killed application doesn't clean up by itself."""
+        if self._submissions.pop(application_id, None) is None or not APPLICATION_ID.match(application_id):
+            return
+        try:
+            file_system = self._site.file_system()
+            file_system.delete(f"{file_system.home()}/.sparkStaging/{application_id}")
+        except (SparkKernelError, OSError) as error:
+            log.warning("The staging directory of %s may be left: %s", application_id, error)
+
+
+def report_from(application: Json) -> ApplicationReport:
+    """A report from the ResourceManager's description of an application."""
+    node = str(application.get("amHostHttpAddress") or "")
+    return ApplicationReport(
+        application_id=str(application["id"]),
+        state=ApplicationState(application["state"]),
+        final_status=FinalStatus(application.get("finalStatus", "UNDEFINED")),
+        diagnostics=str(application.get("diagnostics") or ""),
+        tracking_url=str(application.get("trackingUrl") or ""),
+        queue=str(application.get("queue") or ""),
+        host=node.rpartition(":")[0] or node,
+    )
+
+
+def check_tags(tags: Collection[str]) -> None:
+    """Refuse tags that YARN would refuse.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    wrong = [tag for tag in tags if not tag.isascii() or not 0 < len(tag) <= LONGEST_TAG or "," in tag]
+    if wrong or len(tags) > MOST_TAGS:
+        raise ConfigurationError(
+            "YARN does not take the application's tags: at most 10, each of up to 100 ASCII characters."
+        )
+
+
+def _sequence(application_id: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in application_id.split("_")[1:])

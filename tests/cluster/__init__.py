@@ -1,0 +1,1 @@
+"""Tests on a real Hadoop cluster, and the command that runs one."""

@@ -1,0 +1,118 @@
+"""One running cluster for all of this layer, with Spark staged on it, and kernels on it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.manager import AsyncKernelManager
+
+from sparkkernels.cli.main import main as sparkkernels_command
+
+from .harness import Cluster
+from .notebook import Notebook
+
+#: Hang limit of any one step, in seconds.
+LIMIT_S = 120.0
+FINAL = ("FINISHED", "FAILED", "KILLED")
+
+Kernels = Callable[..., AbstractAsyncContextManager[Notebook]]
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Real daemons on this host."""
+    running = Cluster.up(name=f"test-{os.getpid()}")
+    try:
+        yield running
+    finally:
+        running.down()
+
+
+@pytest.fixture(scope="session")
+def staged(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The cluster, known to this process's environment, with Spark's jars staged by the command line."""
+    home = tmp_path_factory.mktemp("jupyter")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in cluster.environment().items():
+            patch.setenv(name, value)
+        patch.setenv("JUPYTER_PATH", str(home / "share" / "jupyter"))
+        patch.setenv("JUPYTER_RUNTIME_DIR", str(home / "runtime"))
+        assert sparkkernels_command(["stage"]) == 0
+        yield cluster
+
+
+@pytest.fixture
+def kernels(staged: Cluster, tmp_path: Path) -> Kernels:
+    """Start a kernel on the cluster from a kernelspec that the command line wrote.
+
+    Called with the provisioner's settings, and ``argv`` to replace the kernel's command.
+    """
+
+    @asynccontextmanager
+    async def start(*, argv: list[str] | None = None, **settings: Any) -> AsyncIterator[Notebook]:
+        name = install(tmp_path, argv, settings)
+        manager = AsyncKernelManager(kernel_name=name)
+        await manager.start_kernel()
+        notebook = Notebook(manager)
+        try:
+            await notebook.open()
+            yield notebook
+        finally:
+            notebook.close()
+            await manager.shutdown_kernel()
+
+    return start
+
+
+def install(directory: Path, argv: list[str] | None, settings: dict[str, Any]) -> str:
+    """Write a kernelspec and return its name."""
+    name = f"yarn-{time.monotonic_ns()}"
+    prefix = Path(os.environ["JUPYTER_PATH"]).parents[1]
+    arguments = ["install", "--language", "python", "--master", "yarn", "--name", name]
+    assert sparkkernels_command([*arguments, "--prefix", str(prefix)]) == 0
+    path = prefix / "share" / "jupyter" / "kernels" / name / "kernel.json"
+    spec = json.loads(path.read_text())
+    spec["argv"] = argv or spec["argv"]
+    spec["metadata"]["kernel_provisioner"]["config"].update(settings)
+    path.write_text(json.dumps(spec))
+    return name
+
+
+async def until(condition: Callable[[], Any], what: str, limit_s: float = LIMIT_S) -> Any:
+    """Wait until a condition holds and return what it gave."""
+    deadline = time.monotonic() + limit_s
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {limit_s:g} s: {what}")
+        await asyncio.sleep(0.1)
+    return value
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail the test that leaves an application, a container or a staging directory on the cluster."""
+    if "staged" not in request.fixturenames:
+        yield
+        return
+    cluster: Cluster = request.getfixturevalue("staged")
+    yield
+
+    def left() -> list[str]:
+        running = [app["id"] for app in cluster.applications() if app["state"] not in FINAL]
+        directories = [str(path) for path in cluster.container_directories()]
+        home = f"/user/{cluster.submitter}/.sparkStaging"
+        staging = cluster.hdfs_list(home) if cluster.hdfs_status(home) else []
+        return running + directories + staging + [str(pid) for pid in cluster.processes()]
+
+    deadline = time.monotonic() + 15
+    while (rest := left()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert rest == []

@@ -1,0 +1,158 @@
+"""The software a cluster runs on: Hadoop's jars from Maven Central, and a Java 17."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.cluster.harness.errors import HarnessError
+
+HADOOP_VERSION = "3.5.0"
+MAVEN_TIMEOUT_S = 15 * 60
+
+_HADOOP_ARTIFACTS = (
+    "hadoop-common",
+    "hadoop-hdfs",
+    "hadoop-hdfs-client",
+    "hadoop-yarn-server-resourcemanager",
+    "hadoop-yarn-server-nodemanager",
+    # The ResourceManager loads classes of it even when the timeline service is off.
+    "hadoop-yarn-server-timelineservice",
+    "hadoop-yarn-client",
+)
+_LOGGING = ("org.slf4j", "slf4j-reload4j", "1.7.36")
+_PLUGIN = ("org.apache.maven.plugins", "maven-dependency-plugin", "3.8.1")
+
+
+def cache_directory() -> Path:
+    """Give the directory for what outlives a cluster, below ``XDG_CACHE_HOME``."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "sparkkernels-tests"
+
+
+def java_home() -> Path:
+    """Find a Java 17: Hadoop 3.5 needs 17 or newer, Spark 3.5 needs 17 or older.
+
+    Returns
+    -------
+    Path
+        ``JAVA_HOME`` if it is a Java 17, else the home of the ``java`` on PATH.
+
+    Raises
+    ------
+    HarnessError
+        When neither is a Java 17.
+    """
+    candidates = []
+    if home := os.environ.get("JAVA_HOME"):
+        candidates.append(Path(home))
+    if command := shutil.which("java"):
+        candidates.append(Path(command).resolve().parent.parent)
+    for candidate in candidates:
+        if (candidate / "bin" / "java").is_file() and _java_version(candidate) == "17":
+            return candidate
+    seen = ", ".join(f"{c} is version {_java_version(c) or 'unknown'}" for c in candidates) or "there is none"
+    raise HarnessError(
+        f"The test cluster needs Java 17 in JAVA_HOME or on PATH, but {seen}: "
+        "install Debian's package openjdk-17-jre-headless."
+    )
+
+
+def hadoop_jars() -> Path:
+    """Give the directory with Hadoop's jars, downloaded once with Maven.
+
+    Returns
+    -------
+    Path
+        A directory of about 180 jars, 100 MB, whose name changes with the list of artifacts.
+
+    Raises
+    ------
+    HarnessError
+        When Maven is missing or fails.
+    """
+    pom = _pom()
+    digest = hashlib.sha256(pom.encode()).hexdigest()[:12]
+    target = cache_directory() / f"hadoop-{HADOOP_VERSION}-{digest}"
+    if not target.is_dir():
+        cache_directory().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f"{target.name}.", dir=cache_directory()) as temporary:
+            jars = _download(pom, Path(temporary))
+            try:
+                # A rename is atomic: whoever finds the directory finds all of it.
+                jars.rename(target)
+            except OSError:
+                if not target.is_dir():
+                    raise
+    return target
+
+
+def _download(pom: str, directory: Path) -> Path:
+    """Let Maven copy the dependencies of a pom below a directory."""
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise HarnessError("Hadoop's jars are fetched with Maven: install Debian's package maven.")
+    print(f"Fetching the jars of Hadoop {HADOOP_VERSION} (100 MB, only once) ...", file=sys.stderr)
+    (directory / "pom.xml").write_text(pom)
+    jars = directory / "jars"
+    command = [maven, "-B", "-q", "dependency:copy-dependencies", f"-DoutputDirectory={jars}"]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=directory,
+            env={**os.environ, "JAVA_HOME": str(java_home())},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=MAVEN_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise HarnessError(f"Maven did not fetch Hadoop's jars within {MAVEN_TIMEOUT_S} s.") from None
+    if done.returncode != 0:
+        tail = "\n".join(done.stdout.splitlines()[-20:])
+        raise HarnessError(f"Maven could not fetch Hadoop's jars (exit code {done.returncode}).\n{tail}")
+    return jars
+
+
+def _java_version(home: Path) -> str | None:
+    """Give the major version of a Java, from the ``release`` file every JDK since 9 has."""
+    try:
+        release = (home / "release").read_text()
+    except OSError:
+        return None
+    match = re.search(r'^JAVA_VERSION="(\d+)', release, re.MULTILINE)
+    return match[1] if match else None
+
+
+def _pom() -> str:
+    """Write the pom: its text names the cache, so it holds nothing that varies."""
+    hadoop = [("org.apache.hadoop", name, HADOOP_VERSION) for name in _HADOOP_ARTIFACTS]
+    dependencies = "\n".join(f"    <dependency>{_coordinates(a)}</dependency>" for a in [*hadoop, _LOGGING])
+    return f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  {_coordinates(("sparkkernels.tests", "cluster", "1"))}
+  <packaging>pom</packaging>
+  <dependencies>
+{dependencies}
+  </dependencies>
+  <build>
+    <plugins>
+      <plugin>{_coordinates(_PLUGIN)}</plugin>
+    </plugins>
+  </build>
+</project>
+"""
+
+
+def _coordinates(artifact: tuple[str, str, str]) -> str:
+    """Write Maven coordinates as XML."""
+    group, name, version = artifact
+    return f"<groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version>"

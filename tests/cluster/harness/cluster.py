@@ -1,0 +1,287 @@
+"""A Hadoop cluster for tests: real daemons on this machine, in one directory that is thrown away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tests.cluster.harness import lifecycle, processes, registry
+from tests.cluster.harness.daemon import Daemon
+from tests.cluster.harness.errors import HarnessError
+from tests.cluster.harness.fleet import make_daemons, make_workers
+from tests.cluster.harness.layout import Layout, Sites
+from tests.cluster.harness.membership import is_in_container
+from tests.cluster.harness.resource_manager import ResourceManager
+from tests.cluster.harness.webhdfs import WebHdfs
+
+
+class Cluster:
+    """A running cluster; made with `up` or `attach`.
+
+    Parameters
+    ----------
+    layout : Layout
+        What it consists of.
+
+    Attributes
+    ----------
+    workers : list of Worker
+        The workers with network namespaces of their own; empty without ``hosts``.
+    daemons : list of Daemon
+        All daemons, in the order in which they start.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._resource_manager = ResourceManager(layout.resource_manager_url, layout.submitter)
+        self._hdfs = WebHdfs(layout.namenode_url, layout.submitter)
+        self.workers = make_workers(layout)
+        self.daemons = make_daemons(layout)
+
+    @classmethod
+    def up(
+        cls,
+        name: str = "default",
+        hosts: int = 0,
+        extra_site: Sites | None = None,
+        directory: Path | None = None,
+    ) -> Cluster:
+        """Bring a cluster up; it is complete, or nothing of it is left.
+
+        Parameters
+        ----------
+        name : str
+            What to call it.
+        hosts : int
+            How many workers get a network namespace and a hostname of their own; 0 for a single worker that
+            shares this machine's.
+        extra_site : dict, optional
+            Settings on top of ours, like ``{"yarn-site.xml": {"yarn.acl.enable": "false"}}``.
+        directory : Path, optional
+            Where to put everything; an empty directory, or none yet.
+
+        Returns
+        -------
+        Cluster
+            HDFS has been written to, and every node is registered.
+
+        Raises
+        ------
+        HarnessError
+            When something is missing, the name is taken, or a daemon does not come up.
+        """
+        return cls(lifecycle.bring_up(name, hosts, extra_site or {}, directory))
+
+    @classmethod
+    def attach(cls, name: str = "default") -> Cluster:
+        """Give the cluster that another process brought up.
+
+        Parameters
+        ----------
+        name : str
+            What it is called.
+
+        Returns
+        -------
+        Cluster
+            The cluster, whether its daemons run or not.
+
+        Raises
+        ------
+        HarnessError
+            When there is none.
+        """
+        entry = registry.find(name)
+        layout = Layout.load(Path(entry.directory)) if entry is not None else None
+        if layout is None:
+            raise HarnessError(
+                f"There is no cluster named {name!r}: `python -m tests.cluster up --name {name}`."
+            )
+        return cls(layout)
+
+    @classmethod
+    def remove(cls, name: str = "default") -> bool:
+        """End a cluster however far it got, and remove everything of it.
+
+        Parameters
+        ----------
+        name : str
+            What it is called.
+
+        Returns
+        -------
+        bool
+            False when there is none.
+        """
+        entry = registry.find(name)
+        if entry is None:
+            return False
+        lifecycle.tear_down(entry)
+        return True
+
+    def down(self) -> None:
+        """End the cluster and remove everything of it; does nothing the second time."""
+        entry = registry.find(self.name)
+        # The name may have been given to a new cluster since.
+        if entry is not None and entry.directory == str(self.directory):
+            lifecycle.tear_down(entry)
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self._layout.name
+
+    @property
+    def submitter(self) -> str:
+        """The account that runs it and the tests: HDFS superuser, YARN administrator, allowed to proxy."""
+        return self._layout.submitter
+
+    @property
+    def directory(self) -> Path:
+        """The directory that holds everything of it."""
+        return self._layout.directory
+
+    @property
+    def conf_dir(self) -> Path:
+        """The directory of site files for clients: a HADOOP_CONF_DIR."""
+        return self._layout.client_conf
+
+    @property
+    def default_fs(self) -> str:
+        """The URI of HDFS, like ``hdfs://localhost:9820``."""
+        return self._layout.default_fs
+
+    @property
+    def webhdfs_url(self) -> str:
+        """The root of WebHDFS, like ``http://localhost:9870/webhdfs/v1``."""
+        return f"{self._layout.namenode_url}/webhdfs/v1"
+
+    @property
+    def resource_manager_url(self) -> str:
+        """The ResourceManager's web server, like ``http://localhost:8088``."""
+        return self._layout.resource_manager_url
+
+    @property
+    def host_address(self) -> str:
+        """The address of this machine as the workers see it."""
+        return self._layout.host if self._layout.subnet else "127.0.0.1"
+
+    def environment(self) -> dict[str, str]:
+        """Give the variables that make a client, like spark-submit, use the cluster.
+
+        Returns
+        -------
+        dict of str to str
+            To be laid over a process's environment.
+        """
+        conf = str(self.conf_dir)
+        # Spark reads both; one left over from another cluster would win here and there.
+        return {"JAVA_HOME": str(self._layout.java_home), "HADOOP_CONF_DIR": conf, "YARN_CONF_DIR": conf}
+
+    def daemon(self, name: str) -> Daemon:
+        """Give one daemon.
+
+        Parameters
+        ----------
+        name : str
+            ``namenode``, ``datanode``, ``resourcemanager`` or ``nodemanager``; with ``hosts``,
+            ``datanode-w1`` and so on.
+
+        Returns
+        -------
+        Daemon
+            It, running or not.
+
+        Raises
+        ------
+        HarnessError
+            When there is none of that name.
+        """
+        for daemon in self.daemons:
+            if daemon.name == name:
+                return daemon
+        names = ", ".join(daemon.name for daemon in self.daemons)
+        raise HarnessError(f"There is no daemon named {name!r}: there are {names}.")
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """List the nodes that are registered, as in ``/ws/v1/cluster/nodes``."""
+        return self._resource_manager.nodes()
+
+    def applications(self, states: Iterable[str] | None = None) -> list[dict[str, Any]]:
+        """List applications.
+
+        Parameters
+        ----------
+        states : iterable of str, optional
+            Only those in one of these YarnApplicationStates; `resource_manager.UNFINISHED` has the live ones.
+
+        Returns
+        -------
+        list of dict
+            As in ``/ws/v1/cluster/apps``.
+        """
+        return self._resource_manager.applications(states)
+
+    def kill_application(self, application_id: str) -> None:
+        """Ask for an application's end as an administrator, without waiting for it."""
+        self._resource_manager.kill(application_id)
+
+    def processes(self) -> list[int]:
+        """List the processes that belong to the cluster's containers.
+
+        Returns
+        -------
+        list of int
+            Their ids in this process's pid namespace.
+        """
+        return [process.pid for process in processes.find(lambda p: is_in_container(p, self.directory))]
+
+    def container_directories(self) -> list[Path]:
+        """List the working directories of applications: NodeManagers delete them when one ends.
+
+        Returns
+        -------
+        list of Path
+            ``.../usercache/USER/appcache/application_...`` on every worker.
+        """
+        return sorted(self._layout.workers_directory.glob("*/local/usercache/*/appcache/application_*"))
+
+    def log_directories(self, application_id: str) -> list[Path]:
+        """List the log directories of an application's containers, which stay when it has ended.
+
+        Parameters
+        ----------
+        application_id : str
+            Which one.
+
+        Returns
+        -------
+        list of Path
+            With files like ``stdout`` and ``stderr``, one directory per container, on every worker.
+        """
+        return sorted(self._layout.workers_directory.glob(f"*/logs/{application_id}/container_*"))
+
+    def hdfs_put(self, path: str, content: bytes, user: str | None = None) -> None:
+        """Write a file as the superuser or another user, replacing what is there."""
+        self._hdfs.put(path, content, user)
+
+    def hdfs_get(self, path: str) -> bytes:
+        """Read a file."""
+        return self._hdfs.get(path)
+
+    def hdfs_list(self, path: str) -> list[str]:
+        """List the names in a directory; none when it does not exist."""
+        return self._hdfs.list(path)
+
+    def hdfs_status(self, path: str) -> dict[str, Any] | None:
+        """Describe a file or directory as WebHDFS's FileStatus; None when it does not exist."""
+        return self._hdfs.status(path)
+
+    def hdfs_mkdir(self, path: str, permission: str = "755", owner: str | None = None) -> None:
+        """Make a directory with its parents, and give it to somebody."""
+        self._hdfs.mkdir(path, permission, owner)
+
+    def hdfs_delete(self, path: str) -> bool:
+        """Delete a file or a whole directory; False when there was nothing."""
+        return self._hdfs.delete(path)

@@ -1,0 +1,93 @@
+"""When a daemon serves: it answers, and those of its peers that run know it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+from tests.cluster.harness.daemon import Daemon
+from tests.cluster.harness.layout import Layout
+from tests.cluster.harness.resource_manager import ResourceManager
+from tests.cluster.harness.web import WebError, ask
+
+#: A daemon that is still starting may accept a connection and be silent.
+_TIMEOUT_S = 3.0
+
+#: NodeStatusUpdaterImpl's word. The ResourceManager cannot be asked: to it, a NodeManager that restarts
+#: within the expiry interval was never away.
+_REGISTERED = "Registered with ResourceManager as"
+
+
+class Readiness:
+    """Tells for each daemon of a cluster whether it serves.
+
+    Parameters
+    ----------
+    layout : Layout
+        The cluster.
+    daemons : list of Daemon
+        Its daemons; the list may be filled later.
+    """
+
+    def __init__(self, layout: Layout, daemons: list[Daemon]) -> None:
+        self._layout = layout
+        self._daemons = daemons
+        self._checks: dict[str, Callable[[Daemon], bool]] = {
+            "namenode": self._namenode,
+            "datanode": self._datanode,
+            "resourcemanager": self._resourcemanager,
+            "nodemanager": self._nodemanager,
+        }
+
+    def __call__(self, daemon: Daemon) -> bool:
+        """Tell whether a daemon serves."""
+        try:
+            return self._checks[daemon.kind](daemon)
+        except WebError:
+            return False
+
+    def _namenode(self, _: Daemon) -> bool:
+        """Tell whether the safe mode is over, every DataNode that runs having reported."""
+        bean = _bean(self._layout.namenode_url, "Hadoop:service=NameNode,name=NameNodeInfo")
+        if "Safemode" not in bean or "LiveNodes" not in bean:
+            return False
+        datanodes = self._alive("datanode")
+        return datanodes == 0 or (not bean["Safemode"] and len(json.loads(bean["LiveNodes"])) >= datanodes)
+
+    def _datanode(self, daemon: Daemon) -> bool:
+        """Tell whether it has registered with the NameNode, if that runs."""
+        bean = _bean(self._worker_url(daemon), "Hadoop:service=DataNode,name=DataNodeInfo")
+        if "BPServiceActorInfo" not in bean:
+            return False
+        actors = json.loads(bean["BPServiceActorInfo"])
+        registered = any(actor["ActorState"] == "RUNNING" and actor["BlockPoolID"] for actor in actors)
+        return registered or self._alive("namenode") == 0
+
+    def _resourcemanager(self, _: Daemon) -> bool:
+        """Tell whether it is active, every NodeManager that runs having registered."""
+        manager = ResourceManager(self._layout.resource_manager_url, self._layout.submitter)
+        return manager.info()["haState"] == "ACTIVE" and len(manager.nodes()) >= self._alive("nodemanager")
+
+    def _nodemanager(self, daemon: Daemon) -> bool:
+        """Tell whether it has registered with the ResourceManager, if that runs."""
+        if self._alive("resourcemanager"):
+            return _REGISTERED in daemon.output()
+        url = f"{self._worker_url(daemon)}/ws/v1/node/info"
+        return ask("GET", url, timeout_s=_TIMEOUT_S).status == 200
+
+    def _alive(self, kind: str) -> int:
+        """Count the daemons of a kind that run."""
+        return sum(daemon.alive for daemon in self._daemons if daemon.kind == kind)
+
+    def _worker_url(self, daemon: Daemon) -> str:
+        """Give the URL of a worker's daemon, without a path."""
+        node = next(node for node in self._layout.nodes if node.name == daemon.place)
+        return f"http://{node.address}:{node.ports[f'{daemon.kind}-http']}"
+
+
+def _bean(url: str, name: str) -> dict[str, Any]:
+    """Ask a daemon's web server for a management bean; of a daemon that starts it may lack anything."""
+    beans = ask("GET", f"{url}/jmx?qry={quote(name)}", timeout_s=_TIMEOUT_S).json()["beans"]
+    return beans[0] if beans else {}

@@ -1,0 +1,1 @@
+"""The contract with Jupyter: real managers, servers and kernels, without a cluster."""

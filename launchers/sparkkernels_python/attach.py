@@ -44,7 +44,7 @@ class Attachment:
         if jvm.org.apache.spark.SparkEnv.get() is None:  # else getOrCreate would make another SparkContext
             raise RuntimeError("The application's SparkContext was stopped.")
         jsc = jvm.JavaSparkContext.fromSparkContext(jvm.org.apache.spark.SparkContext.getOrCreate())
-        self.context = SparkContext(gateway=self._gateway, jsc=jsc, conf=SparkConf(_jconf=jsc.getConf()))
+        self.context: Any = SparkContext(gateway=self._gateway, jsc=jsc, conf=SparkConf(_jconf=jsc.getConf()))
         self.context.environment[WORKERS] = self._calls.kernel_tag
         # A new session has no settings, functions and temporary views but the application's own.
         jsession = jvm.org.apache.spark.sql.SparkSession.builder().getOrCreate().newSession()
@@ -59,9 +59,7 @@ class Attachment:
         self._calls.stopped = True
         if self._gateway.__dict__.get("_callback_server") is not None:
             self._gateway.shutdown_callback_server()
-        plain_stop: Any = vars(SparkContext)["stop"].__wrapped__
-        self.context._jsc = None  # so that what follows does not stop the JVM's
-        plain_stop(self.context)
+        self.context.stop_here()
         SparkContext._gateway = None
         SparkContext._jvm = None
         for module, owner, name in (

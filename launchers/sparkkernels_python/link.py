@@ -83,9 +83,18 @@ class SparkLink:
         return attachment.session
 
     def settle(self) -> None:
-        """Wait until the first attachment is made or has failed, which an interrupt cuts short."""
-        if not self.is_attaching():
-            self._wait(lambda: self._was_attached or self._failure or self._state == "none")
+        """Wait for the first session; nothing happens when that was stopped, or there is no Spark at all.
+
+        Raises
+        ------
+        SparkContextFailed
+            There is none, and none will be.
+        KeyboardInterrupt
+            The user does not want to wait.
+        """
+        __tracebackhide__ = True
+        if self.exists() and not self._was_attached:
+            self.session()
 
     def release(self, context: Any) -> bool:
         """Do what ``stop()`` means, for the ``SparkContext`` that it was called on; whether that is ours."""
@@ -149,7 +158,7 @@ class SparkLink:
             with self._changed:
                 self._attachment = attachment
                 self._attaching = None
-                self._was_attached = attachment is not None
+                self._was_attached = self._was_attached or attachment is not None
                 self._changed.notify_all()
 
     def _wait(self, over: Callable[[], object]) -> None:

@@ -1,22 +1,14 @@
-"""pyspark's ways to a session, led to the one that is there.
-
-Each of its modules is patched when it is imported, by whomever, so that nobody sees it unpatched.
-"""
+"""pyspark's ways to a session, led to the one that is there."""
 
 from __future__ import annotations
 
 import functools
-import importlib.abc
-import importlib.machinery
-import sys
-from types import ModuleType
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Tuple
 
 from .cells import Cells
+from .imports import patch_on_import
 from .link import SparkLink
 from .settings import split_for, warn
-
-Patch = Callable[[ModuleType], None]
 
 
 def install(link: SparkLink, cells: Cells) -> None:
@@ -29,94 +21,78 @@ def install(link: SparkLink, cells: Cells) -> None:
     cells : Cells
         What runs.
     """
-    patches = {
-        "pyspark.context": functools.partial(_patch_context, link),
-        "pyspark.sql.session": functools.partial(_patch_session, link),
-        "pyspark.sql.utils": functools.partial(_patch_utils, link),
-        "pyspark.ml.wrapper": functools.partial(_patch_ml, link),
-        "pyspark.sql.streaming.readwriter": functools.partial(_patch_streaming, cells),
-    }
-    sys.meta_path.insert(0, _Finder(patches))
+    patch_on_import(
+        {
+            "pyspark.context": functools.partial(_patch_context, link),
+            "pyspark.sql.session": functools.partial(_patch_session, link),
+            "pyspark.sql.streaming.readwriter": functools.partial(_patch_streaming, cells),
+        }
+    )
 
 
-class _Finder(importlib.abc.MetaPathFinder):
-    """Finds the modules to be patched where Python would find them."""
+def _patch_context(link: SparkLink, module: Any) -> None:
+    """Put a class in SparkContext's place of which there is one object: the application's."""
+    plain: Any = module.SparkContext
 
-    def __init__(self, patches: Mapping[str, Patch]) -> None:
-        self._patches = patches
+    class Meta(type):
+        """Lets code wait that asks for the context, or needs it: ``functions.col("x")``, ``pyspark.ml``."""
 
-    def find_spec(
-        self, fullname: str, path: Optional[Sequence[str]], target: Optional[ModuleType] = None
-    ) -> Optional[importlib.machinery.ModuleSpec]:
-        patch = self._patches.get(fullname)
-        if patch is None:
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, patch)
-        return spec
+        _ours = None
 
+        @property
+        def _active_spark_context(cls) -> Any:
+            if cls._ours is None and not link.is_attaching():
+                link.settle()
+            return cls._ours
 
-class _Loader(importlib.abc.Loader):
-    """Loads a module with its own loader, and patches it; afterwards it is as if its own had done it."""
+        @_active_spark_context.setter
+        def _active_spark_context(cls, context: Any) -> None:
+            cls._ours = context
 
-    def __init__(self, loader: Any, patch: Patch) -> None:
-        self._loader = loader
-        self._patch = patch
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            given = kwargs.get("gateway") is not None or kwargs.get("jsc") is not None
+            if cls is not SparkContext or given or link.is_attaching() or not link.exists():
+                return super().__call__(*args, **kwargs)
+            return running(_context_options(*args, **kwargs))
 
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> Optional[ModuleType]:
-        return None
+    class SparkContext(plain, metaclass=Meta):  # type: ignore[misc]
+        @classmethod
+        def getOrCreate(cls, conf: Any = None) -> Any:
+            if cls is not SparkContext or link.is_attaching() or not link.exists():
+                return super().getOrCreate(conf)
+            return running(_context_options(conf=conf))
 
-    def exec_module(self, module: ModuleType) -> None:
-        module.__loader__ = self._loader
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._loader
-        if hasattr(self._loader, "exec_module"):
-            self._loader.exec_module(module)
-        else:  # zipimport before Python 3.10
-            exec(self._loader.get_code(module.__name__), module.__dict__)
-        self._patch(module)
+        @classmethod
+        def _ensure_initialized(cls, instance: Any = None, gateway: Any = None, conf: Any = None) -> None:
+            if instance is None and not link.is_attaching() and link.exists():
+                link.session()  # plain pyspark would start a JVM
+            else:
+                super()._ensure_initialized(instance, gateway, conf)
 
+        def stop(self) -> None:
+            if not link.release(self):
+                super().stop()
 
-def _patch_context(link: SparkLink, module: ModuleType) -> None:
-    """Make SparkContext() and getOrCreate() the running one, and stop() harmless to the application."""
-    owner: Any = module.SparkContext
-    init, stop, get_or_create = owner.__init__, owner.stop, owner.getOrCreate.__func__
+        def stop_here(self) -> None:
+            """Stop this object, and not the JVM's SparkContext."""
+            self._jsc = None
+            super().stop()
 
-    def is_ours(cls: Any, options: Mapping[str, Any]) -> bool:
-        given = options.get("gateway") is not None or options.get("jsc") is not None
-        return cls is owner and not given and not link.is_attaching() and link.exists()
+    def running(options: Mapping[str, Any]) -> Any:
+        session = link.session()
+        settable, ignored = split_for(session, options)
+        settable.pop("spark.app.name", None)
+        warn(ignored + sorted(settable), session.sparkContext.applicationId, depth=3)
+        return session.sparkContext
 
-    def new(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        return link.session().sparkContext if is_ours(cls, kwargs) else object.__new__(cls)
-
-    @functools.wraps(init)
-    def patched_init(self: Any, *args: Any, **kwargs: Any) -> None:
-        if getattr(self, "_jsc", None) is None:
-            init(self, *args, **kwargs)
-        else:
-            _complain(link, _context_options(*args, **kwargs))
-
-    @functools.wraps(get_or_create)
-    def patched_get_or_create(cls: Any, conf: Any = None) -> Any:
-        if not is_ours(cls, {}):
-            return get_or_create(cls, conf)
-        context = link.session().sparkContext
-        _complain(link, _context_options(conf=conf))
-        return context
-
-    @functools.wraps(stop)
-    def patched_stop(self: Any) -> None:
-        if not link.release(self):
-            stop(self)
-
-    owner.__new__ = new
-    owner.__init__ = patched_init
-    owner.getOrCreate = classmethod(patched_get_or_create)
-    owner.stop = patched_stop
+    for name in ("__module__", "__qualname__", "__doc__"):
+        setattr(SparkContext, name, getattr(plain, name))
+    for name in ("getOrCreate", "stop"):
+        vars(SparkContext)[name].__doc__ = getattr(plain, name).__doc__
+    module.SparkContext = SparkContext
 
 
-def _patch_session(link: SparkLink, module: ModuleType) -> None:
+def _patch_session(link: SparkLink, module: Any) -> None:
     """Make the builder's session the one that is there, with what can be set set."""
     owner: Any = module.SparkSession
     builder = owner.Builder
@@ -127,8 +103,7 @@ def _patch_session(link: SparkLink, module: ModuleType) -> None:
         options = dict(self._options)
         if "spark.remote" in options or link.is_attaching() or not link.exists():
             return get_or_create(self)
-        session = link.session()
-        settable, ignored = split_for(session, options)
+        settable, ignored = split_for(link.session(), options)
         other = type(self)()
         other._options = settable
         session = get_or_create(other)
@@ -142,25 +117,9 @@ def _patch_session(link: SparkLink, module: ModuleType) -> None:
 
     builder.getOrCreate = patched_get_or_create
     owner.stop = patched_stop
-    for name in ("getActiveSession", "active"):
-        if name in vars(owner):
-            setattr(owner, name, classmethod(_settled(link, vars(owner)[name].__func__)))
 
 
-def _patch_utils(link: SparkLink, module: ModuleType) -> None:
-    """Let ``functions.col("x")`` and its like find a context, whether or not it is there in time."""
-    name = "get_active_spark_context"
-    if name in vars(module):
-        setattr(module, name, _settled(link, vars(module)[name]))
-
-
-def _patch_ml(link: SparkLink, module: ModuleType) -> None:
-    """The same for ``pyspark.ml``."""
-    owner: Any = module.JavaWrapper
-    owner._new_java_obj = staticmethod(_settled(link, owner._new_java_obj))
-
-
-def _patch_streaming(cells: Cells, module: ModuleType) -> None:
+def _patch_streaming(cells: Cells, module: Any) -> None:
     """Start streaming queries outside of the cell: its interrupt must not end them."""
     owner: Any = module.DataStreamWriter
 
@@ -177,28 +136,16 @@ def _patch_streaming(cells: Cells, module: ModuleType) -> None:
             setattr(owner, name, outside(getattr(owner, name)))
 
 
-def _settled(link: SparkLink, function: Any) -> Any:
-    @functools.wraps(function)
-    def patched(*args: Any, **kwargs: Any) -> Any:
-        link.settle()
-        return function(*args, **kwargs)
-
-    return patched
-
-
-def _context_options(
-    master: Any = None, appName: Any = None, sparkHome: Any = None, *args: Any, **kwargs: Any
-) -> Dict[str, Any]:
+def _context_options(*args: Any, **kwargs: Any) -> Dict[str, Any]:
     """The settings in the arguments of SparkContext()."""
-    conf = kwargs.get("conf", args[4] if len(args) > 4 else None)
-    options: Dict[str, Any] = dict(conf.getAll()) if conf is not None else {}
-    if master:
-        options["spark.master"] = master
+    names: Tuple[str, ...] = ("master", "appName", "sparkHome", "pyFiles", "environment")
+    names += ("batchSize", "serializer", "conf")
+    given = dict(zip(names, args), **kwargs)
+    options: Dict[str, Any] = {}
+    if given.get("conf") is not None:
+        options.update(given["conf"].getAll())
+    if given.get("master"):
+        options["spark.master"] = given["master"]
+    for name, value in (given.get("environment") or {}).items():
+        options["spark.executorEnv." + name] = value
     return options
-
-
-def _complain(link: SparkLink, options: Mapping[str, Any]) -> None:
-    session = link.session()
-    settable, ignored = split_for(session, options)
-    settable.pop("spark.app.name", None)
-    warn(ignored + sorted(settable), session.sparkContext.applicationId, depth=3)

@@ -66,7 +66,8 @@ class KernelHost:
         self._launcher: Optional[asyncio.StreamWriter] = None
         self._cell = ""
         self._interrupted_at = float("-inf")
-        self._spark_calls = ThreadPoolExecutor(1, "spark")
+        self._spark_calls = ThreadPoolExecutor(4, "spark")
+        self._reset: Optional[asyncio.Task[None]] = None
         self.kernel: Optional[KernelProcess] = None
         self.context: Dict[str, Any] = {"state": "starting" if spark else "none", "text": ""}
         self.childless_since = asyncio.get_running_loop().time()
@@ -83,7 +84,8 @@ class KernelHost:
         """Start the process that a ``launch`` message describes, after the end of the one before."""
         if self.kernel is not None:
             await self.kernel.kill()
-            await self._in_spark(lambda spark: spark.reset())
+        if self._reset is not None:
+            await self._reset
         kernel = KernelProcess(int(message["number"]), self._directory, self._kernel_changed, self._on_output)
         self.kernel = kernel
         kernel.start(list(message["argv"]), self._environment(message), dict(message["connection"]))
@@ -125,9 +127,10 @@ class KernelHost:
         )
 
     async def end(self) -> None:
-        """Kill the process."""
+        """Kill the process, and let go of what it held in the JVM, which would keep a local one alive."""
         if self.kernel is not None:
             await self.kernel.kill()
+        await self._in_spark(lambda spark: spark.close_kernel())
 
     def _environment(self, message: Dict[str, Any]) -> Dict[str, str]:
         env = {name: value for name, value in self._environ.items() if name not in PRIVATE}
@@ -145,7 +148,9 @@ class KernelHost:
         elif kernel.state in ("exited", "failed"):
             self.childless_since = asyncio.get_running_loop().time()
             self._cell = ""
-            asyncio.get_running_loop().create_task(self._in_spark(lambda spark: spark.is_stopped()))
+            self._reset = asyncio.get_running_loop().create_task(
+                self._in_spark(lambda spark: spark.reset())
+            )
             connected, self._connected = self._connected, []
             for end in connected:
                 end.fail()

@@ -43,15 +43,14 @@ class SharedState:
 
     def clear(self) -> None:
         """End all work and drop all data: jobs, streaming queries, caches, global temporary views."""
-        self._sc.cancelAllJobs()
         self._stop_streams()
+        self._sc.cancelAllJobs()
         shared = self._root.sharedState()
         shared.cacheManager().clearCache()
         persistent = self._jsc.getPersistentRDDs()
         for number in list(persistent.keySet()):
             persistent[number].unpersist(False)
         shared.globalTempViewManager().clear()
-        self._sc.cancelAllJobs()
 
     def forget(self) -> None:
         """Undo what code can change for the whole context: files, Hadoop's settings, log level, defaults."""

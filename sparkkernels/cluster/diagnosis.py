@@ -7,20 +7,26 @@ import re
 from ..states import ApplicationState, FinalStatus
 from .base import ApplicationReport
 
-PYTHON_HINT = "the Python of the kernelspec does not exist on the worker"
+MEMORY = "YARN killed the kernel's container for using more memory than it asked for"
+MORE_MEMORY = "raise spark.driver.memoryOverhead (Python) or spark.driver.memory (Spark)."
+#: Lines are cut there, those of a dumped process tree earlier: they quote whole command lines of Java.
+LINE_CHARACTERS, TREE_CHARACTERS = 1000, 160
+TREE_LINE = "\t|-"
+STACK_TRACE = re.compile(r"\s+at [\w.$/<>]+\(|\s+\.\.\. \d+ more")
+#: The NodeManager appends the tail of a container's stderr twice.
+TAIL = re.compile(r"\[[^\]]+\]\s*Container exited with a non-zero exit code \d+\. Error file")
+END_OF_TAIL = "For more detailed output"
 
 #: In order; the first that matches the diagnostics wins.
 CAUSES: tuple[tuple[str, str], ...] = (
     (
-        r"running beyond (?:the '\w+' )?(?:physical|virtual|PHYSICAL|VIRTUAL) memory limits?\."
-        r".*?Current usage: ([\d.]+ [KMGT]?B) of ([\d.]+ [KMGT]?B)",
-        "YARN killed the kernel's container for using more memory than it asked for ({0} of {1});"
-        " raise spark.driver.memoryOverhead (Python) or spark.driver.memory (Spark).",
+        r"running (?:\d+B )?beyond (?:the )?'?(?:PHYSICAL|physical|VIRTUAL|virtual)'? memory limits?\."
+        r".*?Current usage: ([\d.]+ \w+) of ([\d.]+ \w+)",
+        f"{MEMORY} ({{0}} of {{1}}); {MORE_MEMORY}",
     ),
     (
         r"[Cc]ontainer .*(?:killed by the OOM killer|exceeds? .*memory limit)|exitCode: -10[34]\b",
-        "YARN killed the kernel's container for using more memory than it asked for;"
-        " raise spark.driver.memoryOverhead (Python) or spark.driver.memory (Spark).",
+        f"{MEMORY}; {MORE_MEMORY}",
     ),
     (
         r"Container released on a \*lost\* node|exitCode: -100\b",
@@ -40,18 +46,20 @@ CAUSES: tuple[tuple[str, str], ...] = (
     (r"by application lifetime|LIFETIME.*(?:reached|expired)", "YARN ended the application at its lifetime."),
     (
         r'Cannot run program "([^"]+)"',
-        "The worker can't run {0}: " + PYTHON_HINT + ".",
+        "The worker can't run {0}: the Python of the kernelspec does not exist there.",
     ),
+    (r"User application exited with (?:status )?(\d+)", "The kernel's supervisor ended with exit code {0}."),
+    (r"User did not initialize spark context", "The kernel's supervisor ended and had made no SparkContext."),
     (
-        r"exitCode: -1000\b.*?(?:(File [^\n]*does not exist|Permission denied[^\n]*)|$)",
-        "The worker could not fetch the application's files. {0}",
+        r"exitCode: -1000\b.*?Diagnostics: (?:\[[^\]]*\])?\s*([^\n]*)",
+        "The worker could not fetch the application's files: {0}",
     ),
     (r"exitCode: 10\b", "Spark's ApplicationMaster failed with an exception that nobody caught."),
     (r"exitCode: 11\b|Max number of executor failures", "Too many of the kernel's executors failed."),
     (r"exitCode: 12\b", "Spark's ApplicationMaster lost its connection to the ResourceManager."),
     (
-        r"exitCode: 13\b|Uncaught exception: .*SparkContext|SparkContext did not initialize",
-        "The application made no SparkContext in time.",
+        r"exitCode: 13\b",
+        "The application made no SparkContext within spark.yarn.am.waitTime.",
     ),
     (r"exitCode: 14\b", "Spark's ApplicationMaster failed its security checks."),
     (r"exitCode: 16\b", "The application ended before it had made its SparkContext."),
@@ -60,7 +68,6 @@ CAUSES: tuple[tuple[str, str], ...] = (
         "The kernel's container was killed (signal 9), perhaps because its worker ran out of memory.",
     ),
     (r"exitCode: 143\b", "The kernel's container was ended by SIGTERM."),
-    (r"User application exited with (?:status )?(\d+)", "The kernel's supervisor ended with exit code {0}."),
     (r"exitCode: (\d+)\b", "The kernel's container ended with exit code {0}."),
 )
 
@@ -80,3 +87,18 @@ def cause_of_death(report: ApplicationReport) -> str:
         return "The application was killed."
     first = text.strip().partition("\n")[0].strip()
     return first[:300]
+
+
+def tidy(diagnostics: str) -> str:
+    """YARN's diagnostics without stack traces and without the parts that it says twice."""
+    kept: list[str] = []
+    tails = 0
+    for line in diagnostics.strip().splitlines():
+        if TAIL.match(line):
+            tails += 1
+        elif line.startswith(END_OF_TAIL):
+            tails = min(tails, 1)
+        if tails < 2 and not STACK_TRACE.match(line):
+            limit = TREE_CHARACTERS if line.startswith(TREE_LINE) else LINE_CHARACTERS
+            kept.append(line[:limit].rstrip())
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept))

@@ -218,8 +218,8 @@ def _innermost(error: BaseException) -> str:
     inner = reason if isinstance(reason, BaseException) else (error.args or (None,))[0]
     if isinstance(inner, BaseException):
         return _innermost(inner)
-    text = str(error).rpartition(">: ")[2]
-    return text.rpartition(": Failed to establish a new connection: ")[2] or type(error).__name__
+    text = str(error).rpartition(": ")[2]
+    return text.rpartition("] ")[2].lower() or type(error).__name__
 
 
 def error_for(status: int, body: str) -> Exception:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import findspark
+
 from ..errors import ConfigurationError
 
 RELEASE_LINE = re.compile(r"Spark (\d+\.\d+\S*)")
@@ -78,16 +80,32 @@ def is_supported(version: str) -> bool:
     return bool(numbers) and SUPPORTED[0] <= (int(numbers[1]), int(numbers[2])) < SUPPORTED[1]  # type: ignore[index]
 
 
+@functools.cache
+def find_spark_home() -> str:
+    """Spark where nobody named one: at a usual place, or the pyspark beside us (``findspark``).
+
+    Raises
+    ------
+    ConfigurationError
+        There is none.
+    """
+    try:
+        return str(findspark.find())
+    except (ValueError, IndexError) as error:
+        raise ConfigurationError(
+            "There is no Spark: SPARK_HOME is not set and findspark finds none.", hint=SPARK_HOME_HINT
+        ) from error
+
+
 def inspect_spark_home(spark_home: str) -> SparkHome:
-    """Check a Spark distribution.
+    """Check a Spark distribution, "" for the one that is found.
 
     Raises
     ------
     ConfigurationError
         It is missing, not a Spark, or of a version this package does not know; names the path.
     """
-    if not spark_home:
-        raise ConfigurationError("There is no Spark: SPARK_HOME is not set.", hint=SPARK_HOME_HINT)
+    spark_home = spark_home or find_spark_home()
     path = Path(spark_home).expanduser()
     if not path.is_dir():
         raise ConfigurationError(f"SPARK_HOME={spark_home} is not a directory.", hint=SPARK_HOME_HINT)

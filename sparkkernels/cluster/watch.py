@@ -119,7 +119,7 @@ class Poller:
         for watch in watches:
             try:
                 watch.callback(reports.get(watch.application_id))
-            except Exception:  # noqa: BLE001 - one kernel's trouble must not blind the others
+            except Exception:  # one kernel's trouble must not blind the others
                 log.exception("The report about %s could not be delivered.", watch.application_id)
 
 

@@ -255,7 +255,7 @@ def report_from(application: Json) -> ApplicationReport:
         application_id=str(application["id"]),
         state=ApplicationState(application["state"]),
         final_status=FinalStatus(application.get("finalStatus", "UNDEFINED")),
-        diagnostics=str(application.get("diagnostics") or ""),
+        diagnostics=diagnosis.tidy(str(application.get("diagnostics") or "")),
         tracking_url=str(application.get("trackingUrl") or ""),
         queue=str(application.get("queue") or ""),
         host=node.rpartition(":")[0] or node,

@@ -360,6 +360,8 @@ def main() -> int:
         except DemoFailed as failure:
             print(f"\nThe demo failed. {failure}\nThe server's log: {SERVER_LOG}", file=sys.stderr)
             return 1
+        except KeyboardInterrupt:
+            return 130
     print(f"All figures are right. {time.monotonic() - start:.1f} s; the executed notebook: {EXECUTED}")
     return 0
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import logging
+import re
+import threading
 import time
 from typing import Any
 
-from .blocking import in_thread
+from .blocking import begin, in_thread
 from .cluster.base import ApplicationReport, Backend, Submission
 from .cluster.watch import Watch
 from .errors import ApplicationFailed, LaunchTimeout, SparkKernelError
@@ -20,8 +23,12 @@ from .states import POLL, TRANSITIONS, ApplicationState, Phase
 
 #: Seconds an application has to finish by itself once it was asked to.
 GRACE_S = 5.0
-#: Lines of the container's output in an error.
+#: Lines of the container's output in an error; Spark's own at level INFO are none of them.
 LINES = 20
+PROGRESS = re.compile(r"\S+ \S+ INFO \S+: ")
+#: What the supervisor says of its end begins so; it needs no log beside it.
+SUPERVISOR = "sparkkernels: "
+LOGS_HINT = "Read the container's log: jupyter sparkkernels logs {}"
 
 
 class Application:
@@ -59,7 +66,8 @@ class Application:
         self._link = link
         self._record = record
         self._log = log
-        self._submission: Submission | None = None
+        self._submitting: concurrent.futures.Future[Submission] | None = None
+        self._lock = threading.Lock()
         self._watch: Watch | None = None
         self._told = ""
         self.application_id: str | None = None
@@ -92,8 +100,9 @@ class Application:
             self._link.registration(addresses, self._hub.fingerprint, spec.registration_timeout_s)
         )
         self._move(Phase.SUBMITTING, f"Submitting to {spec.master}.")
-        self._submission = await in_thread(self._backend.submit, spec, registration, self._id_known)
-        accepted = asyncio.ensure_future(in_thread(self._submission.wait))
+        self._submitting = begin(self._backend.submit, spec, registration, self._id_known)
+        submission = await asyncio.wrap_future(self._submitting)
+        accepted = asyncio.ensure_future(in_thread(submission.wait))
         accepted.add_done_callback(lambda _: self._link.notify())
         try:
             await self._registered(spec, accepted)
@@ -184,9 +193,7 @@ class Application:
         ResourceManagerUnavailable, NotAllowed
             The cluster could not be asked or refused; the supervisor ends by itself after its timeouts.
         """
-        if self._submission is not None:
-            await in_thread(self._submission.cancel)
-            self._id_known(self._submission.application_id)
+        await in_thread(self._end_submit)
         if self._link.connected and not self.ended:
             self._link.send({"type": "shutdown"})
             deadline = time.monotonic() + GRACE_S
@@ -200,12 +207,20 @@ class Application:
 
     def end_now(self) -> None:
         """As :meth:`end`, blocking and without a word to the supervisor: for the interpreter's exit."""
-        if self._submission is not None:
-            self._submission.cancel()
-            self._id_known(self._submission.application_id)
+        self._end_submit()
         if self.application_id is not None and not self.ended:
             self._backend.kill(self.application_id)
         self._forget()
+
+    def _end_submit(self) -> None:
+        """No submit is under way afterwards; one that was broken off half begun is waited for first."""
+        if self._submitting is None:
+            return
+        concurrent.futures.wait([self._submitting])
+        if not self._submitting.cancelled() and self._submitting.exception() is None:
+            submission = self._submitting.result()
+            submission.cancel()
+            self._id_known(submission.application_id)
 
     def _forget(self) -> None:
         if self._watch is not None:
@@ -232,20 +247,21 @@ class Application:
     async def failure(self, message: str) -> SparkKernelError:
         """An error about an ended application, with what the cluster and the container said."""
         report = self.report
-        output = self.last_lines()
-        if self.application_id is not None and not output:
+        cause = self._backend.cause_of_death(report) if report else ""
+        said = report.diagnostics.strip() if report else ""
+        rest = "\n".join(line for line in said.splitlines() if not cause or cause not in line)
+        output = "" if said.startswith(SUPERVISOR) else self.last_lines()
+        if self.application_id is not None and not output and not said.startswith(SUPERVISOR):
             try:
                 output = last_lines(await in_thread(self._backend.logs, self.application_id), LINES)
             except SparkKernelError as error:
                 self._log.debug("No log of %s: %s", self.application_id, error.message)
-        cause = self._backend.cause_of_death(report) if report else ""
-        told = [cause, report.diagnostics.strip() if report else "", output]
         return ApplicationFailed(
             message if not cause else f"{message.rstrip('.')}: {cause[:1].lower()}{cause[1:]}",
             application_id=self.application_id,
-            diagnostics="\n\n".join(part for part in told[1:] if part),
+            diagnostics="\n\n".join(part for part in (rest, output) if part),
             tracking_url=report.tracking_url if report else "",
-            hint=hint_for(output + "\n" + (report.diagnostics if report else "")),
+            hint=hint_for(f"{said}\n{output}") or LOGS_HINT.format(self.application_id),
         )
 
     def last_lines(self) -> str:
@@ -255,9 +271,10 @@ class Application:
     # -- what others call ----------------------------------------------------------------------------------
 
     def _id_known(self, application_id: str | None) -> None:
-        if application_id is None or self.application_id is not None:
-            return
-        self.application_id = application_id
+        with self._lock:
+            if application_id is None or self.application_id is not None:
+                return
+            self.application_id = application_id
         self._record.write({"kernel_id": self._link.kernel_id, "application_id": application_id})
         self._watch = Watch(self._backend, application_id, self._reported)
         self._link.notify()
@@ -289,8 +306,9 @@ class Application:
 
 
 def last_lines(text: str, count: int) -> str:
-    """The last lines of a text that are not blank."""
-    return "\n".join([line.rstrip() for line in text.splitlines() if line.strip()][-count:])
+    """The last lines of a text that say something: neither blank nor Spark's report of its own progress."""
+    lines = [line.rstrip() for line in text.splitlines() if line.strip() and not PROGRESS.match(line)]
+    return "\n".join(lines[-count:])
 
 
 def describe_exit(returncode: int | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import os
 import signal
 import sys
 import time
@@ -39,7 +40,8 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
     SparkContext where it can.
     """
 
-    _in_flight: ClassVar[set[SparkProvisioner]] = set()
+    #: Those that hold something that must not outlive this process.
+    _holding: ClassVar[set[SparkProvisioner]] = set()
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -61,6 +63,8 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         """Check the request completely and settle ip, ports and key; called before each start and restart."""
         try:
             return await self._pre_launch(**kwargs)
+        except GeneratorExit:
+            raise  # the loop has stopped under us: what is held is ended at exit
         except BaseException as error:
             await self._give_up(error)
             raise
@@ -71,6 +75,7 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         own = {name: kwargs["env"][name] for name in self.kernel_spec.env if name in kwargs["env"]}
         argv = [*self.kernel_spec.argv, *kwargs.pop("extra_arguments", [])]
         self._spec = self._make_spec(tuple(argv), own)
+        self._holding.add(self)
         if self._link is None:
             self._link = await shared_hub().open_link(self.kernel_id)
             self._record = LaunchRecord(self.kernel_id)
@@ -81,14 +86,13 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Start the kernel, in the running application if there is one; returns after its first answer."""
-        type(self)._in_flight.add(self)
         try:
             await self._launch()
+        except GeneratorExit:
+            raise
         except BaseException as error:
             await self._give_up(error)
             raise
-        finally:
-            type(self)._in_flight.discard(self)
         self._has_process = True
         return self.connection_info
 
@@ -205,9 +209,7 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
 
     async def _leave_nothing(self) -> None:
         self._has_process = False
-        application, self._application = self._application, None
-        link, self._link = self._link, None
-        record, self._record = self._record, None
+        application, link, record = self._application, self._link, self._record
         try:
             if application is not None:
                 await application.end()
@@ -218,13 +220,21 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
                 await shared_hub().close_link(link)
             if record is not None:
                 await in_thread(record.remove)
+        self._forget()
 
     def end_now(self) -> None:
-        """Blocking end of a start under way, at the interpreter's exit, when nobody else may have."""
+        """Blocking end at the interpreter's exit of what nobody else has ended."""
         if self._application is not None:
             self._application.end_now()
         if self._record is not None:
             self._record.remove()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._application = self._link = self._record = None
+        self._holding.discard(self)
+        manager: Any = self.parent
+        manager.cleanup_connection_file()
 
     # -- pieces --------------------------------------------------------------------------------------------
 
@@ -291,12 +301,13 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         }
 
 
-def _end_starts_in_flight() -> None:
-    for provisioner in list(SparkProvisioner._in_flight):
+def _end_all() -> None:
+    for provisioner in list(SparkProvisioner._holding):
         try:
             provisioner.end_now()
         except SparkKernelError as error:
             sys.stderr.write(f"sparkkernels: {error}\n")
 
 
-atexit.register(_end_starts_in_flight)
+atexit.register(_end_all)
+os.register_at_fork(after_in_child=SparkProvisioner._holding.clear)

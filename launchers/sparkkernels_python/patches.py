@@ -8,7 +8,7 @@ from typing import Any, Dict, Mapping, Tuple
 from .cells import Cells
 from .imports import patch_on_import
 from .link import SparkLink
-from .settings import split_for, warn
+from .settings import split_for, text, warn
 
 
 def install(link: SparkLink, cells: Cells) -> None:
@@ -80,10 +80,14 @@ def _patch_context(link: SparkLink, module: Any) -> None:
 
     def running(options: Mapping[str, Any]) -> Any:
         session = link.session()
+        context = session.sparkContext
         settable, ignored = split_for(session, options)
-        settable.pop("spark.app.name", None)
-        warn(ignored + sorted(settable), session.sparkContext.applicationId, depth=3)
-        return session.sparkContext
+        conf = context.getConf()
+        for name, value in settable.items():
+            if conf.get(name) != text(value):  # a SparkConf also has what the application has
+                session.conf.set(name, text(value))
+        warn(ignored, context.applicationId, depth=3)
+        return context
 
     for name in ("__module__", "__qualname__", "__doc__"):
         setattr(SparkContext, name, getattr(plain, name))

@@ -39,7 +39,7 @@ def text(value: Any) -> str:
 
 
 def split(
-    options: Mapping[str, Any], current: Callable[[str], str], is_static: Callable[[str], bool]
+    options: Mapping[str, Any], has: Callable[[str, str], bool], is_static: Callable[[str], bool]
 ) -> Tuple[Dict[str, Any], List[str]]:
     """Tell what can be set in a running application from what it is too late for.
 
@@ -47,8 +47,8 @@ def split(
     ----------
     options : mapping of str to value
         What was asked for.
-    current : callable
-        Gives the application's value of a setting, "" when it is not set.
+    has : callable
+        Whether the application has this value of a setting.
     is_static : callable
         Whether Spark itself says that a setting can't be changed.
 
@@ -62,7 +62,7 @@ def split(
     ignored: List[str] = []
     for name, value in options.items():
         if name != LABEL and (name.startswith(STATIC) or is_static(name)):
-            if text(value) != current(name):
+            if not has(name, text(value)):
                 ignored.append(name)
         else:
             settable[name] = value
@@ -72,7 +72,8 @@ def split(
 def split_for(session: Any, options: Mapping[str, Any]) -> Tuple[Dict[str, Any], List[str]]:
     """As :func:`split`, asking the JVM of a ``pyspark.sql.SparkSession``."""
     context = session.sparkContext
-    conf = context._jsc.sc().conf()
+    # Spark adds to some settings that it was submitted with, and a SparkConf() has those as they were.
+    confs = (context._jsc.sc().conf(), context._jvm.org.apache.spark.SparkConf(True))
     entries = context._jvm.org.apache.spark.internal.config.ConfigEntry
     runtime = session._jsparkSession.conf()
 
@@ -80,7 +81,10 @@ def split_for(session: Any, options: Mapping[str, Any]) -> Tuple[Dict[str, Any],
         # The rule of org.apache.spark.sql.RuntimeConfig.requireNonStaticConf.
         return entries.findEntry(name) is not None and not runtime.isModifiable(name)
 
-    return split(options, lambda name: str(conf.get(name, "")), is_static)
+    def has(name: str, value: str) -> bool:
+        return any(conf.get(name, "") == value for conf in confs)
+
+    return split(options, has, is_static)
 
 
 def warn(ignored: List[str], application: str, depth: int) -> None:

@@ -9,7 +9,7 @@ import sys
 from typing import List, Optional
 
 from .dial import Registration
-from .processes import adopt_orphans, die_with_parent
+from .processes import adopt_orphans
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -25,7 +25,6 @@ def main(argv: Optional[List[str]] = None) -> int:
     except (OSError, ValueError) as error:
         sys.stderr.write("sparkkernels: the registration file can't be used: %s\n" % error)
         return 2
-    die_with_parent()
     adopt_orphans()
     return asyncio.run(_supervise(registration, path))
 

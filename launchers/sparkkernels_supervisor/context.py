@@ -7,6 +7,7 @@ Speaks py4j with the JVM that forked the supervisor; pyspark is never imported h
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
@@ -25,6 +26,8 @@ DEFAULTS = {
 }
 #: Seconds for which jobs are looked for that calls of an ended kernel still submit, and between two looks.
 SWEEP_S, SWEEP_EVERY_S = 30.0, 0.5
+#: Seconds for telling the ApplicationMaster why it fails.
+FAIL_S = 5.0
 #: Lines of a Java stack that are worth reading.
 STACK_LINES = 6
 
@@ -61,7 +64,7 @@ class SparkApplication:
     gateway : py4j.java_gateway.JavaGateway
         To the JVM.
     application_id : str
-        "" when it is not known before the context is.
+        Its id on YARN; "" elsewhere, where it is not known before the context is.
 
     Attributes
     ----------
@@ -76,6 +79,7 @@ class SparkApplication:
         self._shared: Optional[SharedState] = None
         self._kernel_gateway: Optional[_KernelGateway] = None
         self._lock = threading.Lock()
+        self._on_yarn = bool(application_id)
         self._on_state: Callable[[Status], object] = lambda status: None
         whose = "the application %s" % application_id if application_id else "the application"
         self.status: Status = {
@@ -176,6 +180,36 @@ class SparkApplication:
         if not thread.is_alive() and self.status["state"] == "ready":
             self._change("stopped", "The SparkContext was stopped.")
         return not thread.is_alive()
+
+    def fail(self, code: int, text: str) -> None:
+        """Let YARN's diagnostics say why the application fails, and end it; returns within seconds.
+
+        Parameters
+        ----------
+        code : int
+            The exit code.
+        text : str
+            The reason. By itself Spark would only say with which exit code its Python process ended.
+
+        Notes
+        -----
+        ``org.apache.spark.deploy.yarn.ApplicationMaster.finish`` is private to Spark but public in bytecode
+        (seen in 3.5.9). Outside a container of YARN nothing is done.
+        """
+        if self._on_yarn:
+            thread = threading.Thread(target=self._fail, args=(code, text), daemon=True)
+            thread.start()
+            thread.join(FAIL_S)
+
+    def _fail(self, code: int, text: str) -> None:
+        try:
+            yarn = self._jvm.org.apache.spark.deploy.yarn
+            companion = getattr(getattr(yarn, "ApplicationMaster$"), "MODULE$")
+            master = getattr(companion, "org$apache$spark$deploy$yarn$ApplicationMaster$$master")()
+            failed = self._jvm.org.apache.hadoop.yarn.api.records.FinalApplicationStatus.FAILED
+            master.finish(failed, code, text)
+        except (Py4JError, AttributeError, TypeError) as error:  # another Spark: it says the exit code itself
+            sys.stderr.write("sparkkernels: YARN could not be told the reason: %r\n" % error)
 
     def _stop(self) -> None:
         try:

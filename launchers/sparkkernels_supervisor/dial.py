@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import os
 import ssl
 from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
@@ -69,6 +70,15 @@ class Registration(NamedTuple):
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError("the registration file is malformed: %s" % error) from error
+
+
+def describe(error: Exception) -> str:
+    """Why an address could not be reached, in words."""
+    if isinstance(error, asyncio.TimeoutError):
+        return "no answer"
+    if isinstance(error, OSError) and (error.errno or 0) > 0:
+        return os.strerror(error.errno or 0)  # asyncio's own text says "Connect call failed" for all
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 class Dialer:
@@ -136,7 +146,7 @@ class Dialer:
                         refused = error
                         self.failures[address] = str(error)
                     except (OSError, WireError, asyncio.TimeoutError) as error:
-                        self.failures[address] = str(error) or type(error).__name__
+                        self.failures[address] = describe(error)
                     else:
                         self._addresses.remove(address)
                         self._addresses.insert(0, address)
@@ -155,7 +165,11 @@ class Dialer:
         if welcome.get("resume") is not None and table is None:
             raise WireError("the relay resumes what never was")
         connection.write(encode_json(CONFIRM, {"resume": table}))
-        self._session.attach(connection, welcome["resume"] if resumed else None)
+        try:
+            self._session.attach(connection, welcome["resume"] if resumed else None)
+        except WireError:
+            connection.abort()
+            raise
         return resumed
 
     async def _greet(self, address: Tuple[str, int]) -> Tuple[Connection, Dict[str, Any]]:

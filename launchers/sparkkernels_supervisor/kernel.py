@@ -10,7 +10,15 @@ import socket
 import subprocess
 from typing import Any, Callable, Dict, List, Optional
 
-from .processes import descendants, die_with_parent, end_orphans, free_ports, listening_ports, signal_all
+from .processes import (
+    descendants,
+    die_with_parent,
+    end_orphans,
+    free_ports,
+    listening_ports,
+    reap_orphans,
+    signal_all,
+)
 
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 #: Bytes of the kernel's own output kept for the message about its end.
@@ -87,13 +95,12 @@ class KernelProcess:
                 pass_fds=[theirs.fileno()],
                 preexec_fn=die_with_parent,
             )
-        except OSError as error:
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
             self.launcher.close()
             self.launcher = None
             os.unlink(self._path)
-            self._change(
-                "failed", "The kernel's command %r could not be started: %s." % (command[0], error.strerror)
-            )
+            why = getattr(error, "strerror", None) or error
+            self._change("failed", "The kernel's command %r could not be started: %s." % (command[0], why))
             return
         finally:
             theirs.close()
@@ -114,6 +121,7 @@ class KernelProcess:
         if not self.alive or self._process is None:
             return False
         if self._process.poll() is None:
+            reap_orphans(self._process.pid)
             return True
         self._read()
         end_orphans()

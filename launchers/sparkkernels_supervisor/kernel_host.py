@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple
 
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Seconds within which a second interrupt counts as impatience.
 IMPATIENCE_S = 3.0
+#: The zip (or directory) that this package came in.
+LAUNCHERS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 #: What only the supervisor may know of its environment.
 PRIVATE = ("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET")
 
@@ -134,7 +135,8 @@ class KernelHost:
 
     def _environment(self, message: Dict[str, Any]) -> Dict[str, str]:
         env = {name: value for name, value in self._environ.items() if name not in PRIVATE}
-        env["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        # the launcher's place and what Spark added; a kernel may be of another Python than this process
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, (LAUNCHERS, self._environ.get("PYTHONPATH"))))
         env["IPYTHONDIR"] = os.path.join(self._directory, ".ipython")
         env["JUPYTER_RUNTIME_DIR"] = os.path.join(self._directory, ".jupyter")
         env.update({str(name): str(value) for name, value in message.get("env", {}).items()})
@@ -148,9 +150,7 @@ class KernelHost:
         elif kernel.state in ("exited", "failed"):
             self.childless_since = asyncio.get_running_loop().time()
             self._cell = ""
-            self._reset = asyncio.get_running_loop().create_task(
-                self._in_spark(lambda spark: spark.reset())
-            )
+            self._reset = asyncio.get_running_loop().create_task(self._in_spark(lambda spark: spark.reset()))
             connected, self._connected = self._connected, []
             for end in connected:
                 end.fail()

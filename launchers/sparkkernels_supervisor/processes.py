@@ -24,6 +24,18 @@ def adopt_orphans() -> None:
     _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def reap_orphans(spared: int) -> None:
+    """Reap the adopted that have ended, so that they don't pile up as zombies; not this child of our own."""
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid == spared:
+            return
+        os.waitpid(ended.si_pid, 0)
+
+
 def end_orphans() -> None:
     """SIGKILL and reap all that runs below this process; for when the one child that matters has ended."""
     below = descendants(os.getpid())

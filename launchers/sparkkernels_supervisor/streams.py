@@ -319,7 +319,7 @@ def read_table(table: Dict[str, Any]) -> "tuple[int, Dict[int, int]]":
     try:
         highest = int(table["highest"])
         heard = {int(stream): int(count) for stream, count in table["streams"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise WireError("a malformed resume table") from error
     if CONTROL not in heard:
         raise WireError("a resume table without the control stream")

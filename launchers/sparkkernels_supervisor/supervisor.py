@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional
 
 from .container import Output, describe, log_directory
 from .dial import Dialer, Refused, Registration
+from .frames import WireError
 from .kernel_host import KernelHost
 from .session import Session
 
@@ -49,9 +50,11 @@ class Supervisor:
     ) -> None:
         self._registration = registration
         self._registration_path = registration_path
+        self._parent = os.getppid()
         self._description = describe(environ)
         self._output = Output(log_directory(environ))
         self._session = Session(2, self._on_message, self._on_opened, lambda reason: self._cut.set())
+        self._spark = spark
         self._host = KernelHost(self._session, spark, environ, directory, self._output.write_kernel)
         self._dialer = Dialer(registration, self._session)
         self._launches: asyncio.Queue[Dict[str, Any]] = asyncio.Queue()
@@ -59,13 +62,16 @@ class Supervisor:
         self._childless_timeout_s = 60.0
         self._cut = asyncio.Event()
         self._end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._why = ""
 
     async def run(self) -> int:
         """Do it all; returns the exit code."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self._host.check)
         for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(signum, self._finish, 128 + signum, "ended by signal %d" % signum)
+            loop.add_signal_handler(
+                signum, self._finish, 128 + signum, "The supervisor was ended by signal %d." % signum
+            )
         self._host.start()
         works = (self._stay_connected(), self._launch_loop(), self._watch(), self._output.follow())
         tasks = [loop.create_task(work) for work in works]
@@ -78,17 +84,20 @@ class Supervisor:
         self._output.look()
         self._session.shut()
         await asyncio.sleep(0.05)  # for what is written to leave the TLS transport
+        if self._why and self._spark is not None:
+            self._spark.fail(code, "sparkkernels: %s" % self._why)  # the last: the JVM ends us for it
         return code
 
     def _finish(self, code: int, why: str) -> None:
         if not self._end.done():
-            if code:
+            self._why = why
+            if why:
                 self._output.last_words(why)
             self._end.set_result(code)
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
-            self._finish(EXIT_BUG, "internal error: %r" % task.exception())
+            self._finish(EXIT_BUG, "The supervisor has a bug: %r." % task.exception())
 
     # -- the relay -----------------------------------------------------------------------------------------
 
@@ -112,9 +121,11 @@ class Supervisor:
                 return await asyncio.wait_for(self._dialer.connect(), deadline - loop.time())
             except Refused as refused:
                 if refused.reason != "busy":
-                    self._finish(EXIT_NO_RELAY, "the relay refused this supervisor: %s" % refused)
+                    self._finish(
+                        EXIT_NO_RELAY, "The Jupyter server's relay refused this supervisor: %s" % refused
+                    )
                     return None
-            except (ConnectionError, asyncio.TimeoutError):
+            except (ConnectionError, WireError, asyncio.TimeoutError):
                 pass  # the dialer keeps the reasons
             await asyncio.sleep(min(pause, max(deadline - loop.time(), 0)))
             pause = min(pause * 2, REDIAL_MAX_S)
@@ -125,15 +136,13 @@ class Supervisor:
         if self._session.known:
             self._finish(0, "")  # the server is gone for good: an orphan's orderly end
             return
-        tried = "; ".join(
-            "%s:%d (%s)" % (host, port, self._dialer.failures.get((host, port), "no answer"))
+        tried = [
+            "Tried %s:%d: %s" % (host, port, self._dialer.failures.get((host, port), "no answer"))
             for host, port in self._registration.addresses
-        )
-        self._finish(
-            EXIT_NO_RELAY,
-            "could not reach the Jupyter server's relay from %s within %g s. Tried: %s."
-            % (self._description["host"], self._orphan_timeout_s, tried),
-        )
+        ]
+        words = "The worker %s could not reach the Jupyter server's relay within %g s."
+        first = words % (self._description["host"], self._orphan_timeout_s)
+        self._finish(EXIT_NO_RELAY, "\n".join([first, *tried]))
 
     def _begin_session(self) -> None:
         if os.path.exists(self._registration_path):
@@ -169,8 +178,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            if os.getppid() == 1:
-                self._finish(EXIT_BUG, "the process that started this supervisor is gone")
+            if os.getppid() != self._parent:
+                self._finish(EXIT_BUG, "The process that started this supervisor is gone.")
             childless = not self._host.check() and self._session.known
             if childless and loop.time() - self._host.childless_since > self._childless_timeout_s:
                 self._finish(0, "")

@@ -19,6 +19,7 @@ END_OF_TAIL = "For more detailed output"
 
 #: In order; the first that matches the diagnostics wins.
 CAUSES: tuple[tuple[str, str], ...] = (
+    (r"^sparkkernels: ([^\n]+)", "{0}"),  # the supervisor's own words
     (
         r"running (?:\d+B )?beyond (?:the )?'?(?:PHYSICAL|physical|VIRTUAL|virtual)'? memory limits?\."
         r".*?Current usage: ([\d.]+ \w+) of ([\d.]+ \w+)",

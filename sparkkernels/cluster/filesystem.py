@@ -46,7 +46,15 @@ class FileSystemUnreachable(SparkKernelError):
 
 
 class FileSystem(ABC):
-    """What staging needs; all of it blocks."""
+    """What staging needs; all of it blocks.
+
+    Attributes
+    ----------
+    is_quick : bool
+        Whether a call takes milliseconds, not seconds.
+    """
+
+    is_quick = True
 
     @abstractmethod
     def home(self) -> str:
@@ -173,6 +181,8 @@ class FsShell(FileSystem):
     cli : HadoopCli
     user : str
     """
+
+    is_quick = False
 
     def __init__(self, cli: HadoopCli, user: str) -> None:
         self._cli = cli

@@ -204,6 +204,8 @@ def _refuse_standby(info: Json) -> None:
 
 def explain(error: Exception) -> str:
     """Why an address did not answer, in a few words without object addresses."""
+    if isinstance(error, _Standby):
+        return str(error)
     if isinstance(error, requests.ConnectTimeout):
         return "no connection in time"
     if isinstance(error, requests.Timeout):
@@ -214,12 +216,13 @@ def explain(error: Exception) -> str:
 
 
 def _innermost(error: BaseException) -> str:
-    reason = getattr(error, "reason", None)
-    inner = reason if isinstance(reason, BaseException) else (error.args or (None,))[0]
-    if isinstance(inner, BaseException):
+    """The words of the exception at the bottom: urllib3 and requests wrap it several times."""
+    causes = [getattr(error, "reason", None), *error.args]
+    inner = next((cause for cause in causes if isinstance(cause, BaseException)), None)
+    if inner is not None:
         return _innermost(inner)
-    text = str(error).rpartition(": ")[2]
-    return text.rpartition("] ")[2].lower() or type(error).__name__
+    text = str(error).rpartition(": ")[2].rpartition("] ")[2]
+    return text.rstrip(")").lower() or type(error).__name__
 
 
 def error_for(status: int, body: str) -> Exception:

@@ -33,6 +33,8 @@ RETRYING_S = 20.0
 #: Seconds that a whole submit may take; Spark's jars are uploaded in it when they were not staged.
 SUBMIT_S = 900.0
 GRACE_S = 1.0
+#: Seconds between two looks whether it gets anywhere.
+LOOK_S = 1.0
 
 #: What the submitting JVM logs, whatever the site's own log4j2.properties say: it is read here.
 LOG4J = """\
@@ -111,7 +113,7 @@ class YarnSubmission(Submission):
 
     def wait(self) -> str:
         """Block until spark-submit has ended; see the base class."""
-        while not self._done.wait(1.0):
+        while not self._done.wait(LOOK_S):
             self._give_up_if_stuck(time.monotonic())
         if self._error is not None:
             raise self._error

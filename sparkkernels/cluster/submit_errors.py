@@ -267,7 +267,7 @@ def submit_error(
                 return rule.error(
                     message[:QUOTED_CHARACTERS],
                     application_id=application_id,
-                    diagnostics=quoted,
+                    diagnostics=quoted or PREFIX.sub("", line.strip())[:QUOTED_CHARACTERS],
                     hint=rule.hint,
                 )
     how = "got nowhere and was ended" if returncode is None else f"failed with exit code {returncode}"

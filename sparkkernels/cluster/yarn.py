@@ -7,9 +7,11 @@ import logging
 import re
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError, NotAllowed, SparkKernelError
@@ -40,6 +42,21 @@ CLI_TIMEOUT_S = 30.0
 APPLICATION_ID = re.compile(r"application_\d+_\d+\Z")
 #: ``org.apache.hadoop.yarn.api.records.ApplicationSubmissionContext`` and Spark's docs.
 MOST_TAGS, LONGEST_TAG = 10, 100
+
+
+class _Submitted(NamedTuple):
+    """What is remembered of an application that this process submitted.
+
+    Attributes
+    ----------
+    at : float
+        When spark-submit named it, on the monotonic clock.
+    staging_root : str
+        Where Spark puts ``.sparkStaging``; "" for the user's home.
+    """
+
+    at: float
+    staging_root: str
 
 
 class YarnBackend(Backend):
@@ -73,8 +90,9 @@ class YarnBackend(Backend):
         self._staging_dir = staging_dir
         self._staging_admins = tuple(staging_admins)
         self._server_tag = server_tag.lower()
-        self._submissions: dict[str, float] = {}
+        self._submitted: dict[str, _Submitted] = {}
         self._warned: set[str] = set()
+        self._last_staged: tuple[SparkHome, Staged] | None = None
 
     @property
     def site(self) -> HadoopSite:
@@ -126,9 +144,11 @@ class YarnBackend(Backend):
             log4j = directory / "log4j2.properties"
             log4j.write_text(LOG4J)
             defaults = parse_spark_defaults(read_spark_defaults(home, self.environ))
+            conf = yarn_conf(spec, defaults, staged.archive, home.version)
+            staging_root = {**defaults, **conf}.get("spark.yarn.stagingDir", "")
             command = yarn_command(
                 dataclasses.replace(spec, spark_home=str(home.path)),
-                yarn_conf(spec, defaults, staged.archive, home.version),
+                conf,
                 bundle=staged.bundle or str(launchers_bundle().write_to(directory)),
                 registration=copy,
                 java=find_java(self.environ),
@@ -141,7 +161,7 @@ class YarnBackend(Backend):
             raise
 
         def known(application_id: str) -> None:
-            self._submissions[application_id] = time.monotonic()
+            self._submitted[application_id] = _Submitted(time.monotonic(), staging_root)
             on_application_id(application_id)
 
         return YarnSubmission(command, directory, known, lambda: self._find(spec.kernel_id))
@@ -158,8 +178,9 @@ class YarnBackend(Backend):
                 found[application_id] = application
         reports = {name: report_from(found[name]) for name in wanted & found.keys()}
         for name, report in reports.items():
-            if POLL[report.state] is not None:
-                self._clean_up(name)
+            if POLL[report.state] is not None and name in self._submitted:
+                # In a thread: the caller waits for news of other applications.
+                threading.Thread(target=self._clean_up, args=(name,), daemon=True).start()
         return reports
 
     def kill(self, application_id: str) -> None:
@@ -204,8 +225,12 @@ class YarnBackend(Backend):
 
     def _staged(self, home: SparkHome) -> Staged:
         """What is staged; that nothing can be found is no reason not to start."""
+        if self._last_staged is not None and self._last_staged[0] == home:
+            return self._last_staged[1]
         try:
             staged = self.staging().find(home, launchers_bundle())
+            if staged.archive and not self._site.file_system().is_quick:
+                self._last_staged = (home, staged)
         except SparkKernelError as error:
             staged = Staged(warnings=[f"What is staged can't be looked up: {error.message}"])
         for warning in staged.warnings:
@@ -220,8 +245,8 @@ class YarnBackend(Backend):
         return max((str(app["id"]) for app in found), key=_sequence, default=None)
 
     def _may_appear(self, application_id: str) -> bool:
-        named = self._submissions.get(application_id)
-        return named is not None and time.monotonic() - named < UNKNOWN_S
+        submitted = self._submitted.get(application_id)
+        return submitted is not None and time.monotonic() - submitted.at < UNKNOWN_S
 
     def _ask_to_kill(self, application_id: str) -> None:
         try:
@@ -239,11 +264,13 @@ class YarnBackend(Backend):
 
     def _clean_up(self, application_id: str) -> None:
         """Remove what Spark left on the file system: a killed application doesn't clean up by itself."""
-        if self._submissions.pop(application_id, None) is None or not APPLICATION_ID.match(application_id):
+        submitted = self._submitted.pop(application_id, None)
+        if submitted is None or not APPLICATION_ID.match(application_id):
             return
         try:
             file_system = self._site.file_system()
-            file_system.delete(f"{file_system.home()}/.sparkStaging/{application_id}")
+            root = submitted.staging_root.removeprefix(self._site.conf.default_fs) or file_system.home()
+            file_system.delete(f"{root.rstrip('/')}/.sparkStaging/{application_id}")
         except (SparkKernelError, OSError) as error:
             log.warning("The staging directory of %s may be left: %s", application_id, error)
 

@@ -23,10 +23,10 @@ from sparkkernels_supervisor.frames import (
 )
 from sparkkernels_supervisor.session import Connection
 
-from .link import Link
+from .link import Claim, Link
 
 log = logging.getLogger("sparkkernels.relay")
-#: Strangers at a time, and seconds each has for TLS and for HELLO.
+#: Strangers at a time, and seconds that each has until it must be known.
 MAX_STRANGERS = 64
 STRANGER_TIMEOUT_S = 10.0
 
@@ -55,8 +55,7 @@ class Door:
         self._listening = listening
         self._tls = tls
         self._links = links
-        self._guests: set[asyncio.Task[None]] = set()
-        self._strangers: set[Connection] = set()
+        self._strangers: dict[asyncio.Task[None], None] = {}  # in the order of their arrival
         self._accepting: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -66,11 +65,9 @@ class Door:
 
     def close(self) -> None:
         """Accept no more and drop whoever is not in yet."""
-        for task in (self._accepting, *self._guests):
+        for task in (self._accepting, *self._strangers):
             if task is not None:
                 task.cancel()
-        for connection in list(self._strangers):
-            connection.abort()
         self._listening.close()
 
     async def _accept(self) -> None:
@@ -82,85 +79,104 @@ class Door:
                 log.warning("The relay could not accept a connection: %s.", error)
                 await asyncio.sleep(0.1)
                 continue
-            if len(self._guests) + len(self._strangers) >= MAX_STRANGERS:
-                accepted.close()
-                continue
-            task = loop.create_task(self._greet(accepted, address))
-            self._guests.add(task)
-            task.add_done_callback(self._guests.discard)
+            if len(self._strangers) >= MAX_STRANGERS:
+                # a supervisor is in within milliseconds; who has been here longest is none
+                longest = next(iter(self._strangers))
+                del self._strangers[longest]
+                longest.cancel()
+            task = loop.create_task(self._greet(Stranger(accepted, address, self._links)))
+            self._strangers[task] = None
+            task.add_done_callback(lambda task: self._strangers.pop(task, None))
+            await asyncio.sleep(0)  # their turn, however many wait to be accepted
 
-    async def _greet(self, accepted: socket.socket, address: tuple[str, int]) -> None:
+    async def _greet(self, stranger: Stranger) -> None:
         try:
-            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: self._stranger(address),
-                accepted,
-                ssl=self._tls,
-                ssl_handshake_timeout=STRANGER_TIMEOUT_S,
-                ssl_shutdown_timeout=1.0,
-            )
-        except (TimeoutError, OSError) as error:  # ssl.SSLError is an OSError
-            log.debug("No TLS with %s: %s.", address, error)
-            accepted.close()
+            async with asyncio.timeout(STRANGER_TIMEOUT_S):
+                await stranger.welcome(self._tls)
+        except (TimeoutError, OSError, WireError) as error:  # ssl.SSLError is an OSError
+            log.debug("%s was not let in: %s.", stranger.address, error or "too slow")
+        finally:
+            stranger.leave()
 
-    def _stranger(self, address: tuple[str, int]) -> Connection:
-        connection: Connection
 
-        def on_frame(frame: Frame) -> None:
-            self._hello(connection, frame, address)
+class Stranger:
+    """A connection that has not proved itself yet.
 
-        def on_lost(error: Exception | None) -> None:
-            log.debug("%s left before it was let in: %s.", address, error)
-            self._strangers.discard(connection)
+    Parameters
+    ----------
+    accepted : socket.socket
+    address : tuple of (str, int)
+        The peer's.
+    links : mapping of str to Link
+    """
 
-        connection = Connection(on_frame, on_lost, MAX_HELLO)
-        self._strangers.add(connection)
-        asyncio.get_running_loop().call_later(STRANGER_TIMEOUT_S, self._expire, connection)
-        return connection
+    def __init__(self, accepted: socket.socket, address: tuple[str, int], links: Mapping[str, Link]) -> None:
+        self.address = address
+        self._accepted = accepted
+        self._links = links
+        self._connection = Connection(self._hello, self._lost, MAX_HELLO)
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._admitted = False
 
-    def _expire(self, connection: Connection) -> None:
-        if connection in self._strangers:
-            connection.abort(WireError(f"no handshake within {STRANGER_TIMEOUT_S:g} s"))
+    async def welcome(self, tls: ssl.SSLContext) -> None:
+        """Return when it was let in or has left."""
+        self._accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: self._connection,
+            self._accepted,
+            ssl=tls,
+            ssl_handshake_timeout=STRANGER_TIMEOUT_S,
+            ssl_shutdown_timeout=1.0,
+        )
+        await self._over
 
-    def _hello(self, connection: Connection, frame: Frame, address: tuple[str, int]) -> None:
+    def leave(self) -> None:
+        """Close the connection unless it was let in."""
+        if not self._admitted:
+            self._connection.abort()
+            if self._connection.transport is None:
+                self._accepted.close()
+
+    def _lost(self, error: Exception | None) -> None:
+        if not self._over.done():
+            self._over.set_exception(ConnectionError(f"it left: {error or 'without a word'}"))
+
+    def _hello(self, frame: Frame) -> None:
         if frame.kind != HELLO:
             raise WireError("something else than HELLO")
         hello = decode_json(frame.payload)
         link = self._links.get(str(hello.get("kernel_id")))
         if hello.get("protocol") != PROTOCOL:
-            reason = "protocol"
+            self._refuse("protocol", hello)
         elif link is None:
-            reason = "unknown"
+            self._refuse("unknown", hello)
+        elif reason := link.authenticate(hello):
+            self._refuse(reason, hello)
         else:
-            reason = link.authenticate(hello)
-        if reason or link is None:
-            if reason in ("spent", "unknown"):
-                log.warning(
-                    "Refused %s, which claims kernel %.40s: %s",
-                    address,
-                    hello.get("kernel_id"),
-                    REFUSALS[reason],
-                )
-            connection.write(encode_json(REFUSED, {"reason": reason, "text": REFUSALS[reason]}))
-            connection.close()
-            return
-        known = link
+            welcome = link.welcome(hello)
+            claim = Claim(link.generation, str(welcome.get("session") or hello["session"]))
+            self._connection.decoder.limit = MAX_PAYLOAD
+            self._connection.on_frame = lambda answer: self._confirm(answer, link, claim, welcome["resume"])
+            self._connection.write(encode_json(WELCOME, welcome))
 
-        def confirm(frame: Frame) -> None:
-            if frame.kind != CONFIRM:
-                raise WireError("something else than CONFIRM")
-            table = decode_json(frame.payload).get("resume")
-            if table is not None and not isinstance(table, dict):
-                raise WireError("a malformed resume table")
-            if (table is None) != (offered is None):
-                raise WireError("one side resumes and the other does not")
-            if self._links.get(known.kernel_id) is not known:
-                raise WireError("the kernel has gone")
-            self._strangers.discard(connection)
-            known.confirm(connection, table)
+    def _confirm(self, frame: Frame, link: Link, claim: Claim, offered: object) -> None:
+        if frame.kind != CONFIRM:
+            raise WireError("something else than CONFIRM")
+        table = decode_json(frame.payload).get("resume")
+        if table is not None and not isinstance(table, dict):
+            raise WireError("a malformed resume table")
+        if (table is None) != (offered is None):
+            raise WireError("one side resumes and the other does not")
+        if self._links.get(link.kernel_id) is not link:
+            raise WireError("the kernel has gone")
+        link.confirm(self._connection, claim, table)
+        self._admitted = True
+        if not self._over.done():
+            self._over.set_result(None)
 
-        welcome = known.welcome()
-        offered = welcome["resume"]
-        connection.decoder.limit = MAX_PAYLOAD
-        connection.on_frame = confirm
-        connection.write(encode_json(WELCOME, welcome))
+    def _refuse(self, reason: str, hello: dict[str, object]) -> None:
+        if reason in ("spent", "unknown"):
+            claimed = repr(hello.get("kernel_id"))[:60]
+            log.warning("Refused %s, which claims kernel %s: %s", self.address, claimed, REFUSALS[reason])
+        self._connection.write(encode_json(REFUSED, {"reason": reason, "text": REFUSALS[reason]}))
+        self._connection.close()

@@ -40,7 +40,11 @@ class Hub:
             loop = self._started()
             link = Link(kernel_id, loop)
             self._links[kernel_id] = link
-        await self._on_loop(loop, link.start())
+        try:
+            await self._on_loop(loop, link.start())
+        except BaseException:
+            await asyncio.shield(asyncio.ensure_future(self.close_link(link)))
+            raise
         return link
 
     async def listen(self, host: str, port: int) -> int:
@@ -77,18 +81,17 @@ class Hub:
             if self._links.get(link.kernel_id) is not link:
                 return
             del self._links[link.kernel_id]
-            loop, last = self._loop, not self._links
-        if loop is None:
+            loop, thread = self._loop, self._thread
+        if loop is None or thread is None:
             return
-        await self._on_loop(loop, self._close(link, last))
-        if last:
-            with self._lock:
-                thread, idle = self._thread, not self._links and self._loop is loop
-                if idle:
-                    self._loop = self._thread = None
-            if idle and thread is not None:
-                loop.call_soon_threadsafe(loop.stop)
-                thread.join(timeout=5)
+        await self._on_loop(loop, self._close(link))
+        with self._lock:
+            idle = not self._links and self._loop is loop
+            if idle:
+                self._loop = self._thread = None
+        if idle:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(timeout=5)
 
     # -- the thread ----------------------------------------------------------------------------------------
 
@@ -135,9 +138,9 @@ class Hub:
             door.open()
         return door.port
 
-    async def _close(self, link: Link, last: bool) -> None:
+    async def _close(self, link: Link) -> None:
         link.close()
-        if last:
+        if not self._links:
             for door in self._doors.values():
                 door.close()
             self._doors.clear()

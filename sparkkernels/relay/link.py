@@ -12,9 +12,9 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from sparkkernels_supervisor.frames import PROTOCOL
+from sparkkernels_supervisor.frames import PROTOCOL, WireError
 from sparkkernels_supervisor.session import Connection, End, Session
 
 from .local_ports import bind_ports, serve_ports
@@ -22,6 +22,8 @@ from .local_ports import bind_ports, serve_ports
 log = logging.getLogger("sparkkernels.relay")
 #: Bytes of the container's output kept for error messages.
 LOG_TAIL = 65536
+#: Claims of a token that may wait for their CONFIRM.
+MAX_CLAIMS = 8
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,18 @@ class Container:
 
 
 Status = TypeVar("Status", KernelStatus, ContextStatus, Container)
+
+
+class Claim(NamedTuple):
+    """What a supervisor holds between WELCOME and CONFIRM: which launch it is of, and its session secret."""
+
+    generation: int
+    secret: str
+
+
+def same(offered: object, secret: str) -> bool:
+    """Whether a stranger offers this secret; takes as long for a wrong one."""
+    return isinstance(offered, str) and hmac.compare_digest(offered.encode(errors="replace"), secret.encode())
 
 
 def read_status(kind: type[Status], message: dict[str, Any]) -> Status:
@@ -105,7 +119,7 @@ class Link:
         self.generation = generation
         self.token = secrets.token_hex(32)
         self.token_spent = False
-        self.secret = ""
+        self._secrets: list[str] = []  # those offered with the token, then the one that was confirmed
         self.registered = False
         self.connected = False
         self.cut_reason = ""
@@ -185,28 +199,40 @@ class Link:
         generation = hello.get("generation")
         if not isinstance(generation, int):
             return "unknown"
-        token, secret = str(hello.get("token", "")), str(hello.get("session", ""))
-        if self.secret and hmac.compare_digest(secret.encode(), self.secret.encode()):
+        if any(same(hello.get("session"), secret) for secret in self._secrets):
             return "" if generation == self.generation else "superseded"
-        if hmac.compare_digest(token.encode(), self.token.encode()):
+        if same(hello.get("token"), self.token):
             return "spent" if self.token_spent else ""
         return "superseded" if 0 < generation < self.generation else "unknown"
 
-    def welcome(self) -> dict[str, Any]:
+    def welcome(self, hello: dict[str, Any]) -> dict[str, Any]:
         """Content of WELCOME for an authenticated HELLO; on the hub's loop."""
         content: dict[str, Any] = {"protocol": PROTOCOL, "resume": None}
-        if not self.token_spent:
-            self.secret = self.secret or secrets.token_hex(32)
-            content["session"] = self.secret
-        if self._session.known:
+        if "session" not in hello:
+            content["session"] = secrets.token_hex(32)
+            self._secrets = [*self._secrets[1 - MAX_CLAIMS :], content["session"]]
+        elif self._session.known:
             self._session.detach()
+            self.connected = False
             content["resume"] = self._session.streams.table()
         return content
 
-    def confirm(self, connection: Connection, table: dict[str, Any] | None) -> None:
-        """Take over a connection after its CONFIRM; on the hub's loop."""
-        self.token_spent = True
+    def confirm(self, connection: Connection, claim: Claim, table: dict[str, Any] | None) -> None:
+        """Take over a connection after its CONFIRM; on the hub's loop.
+
+        Raises
+        ------
+        WireError
+            A newer launch has begun, or another claim of the same token came first.
+        """
+        if claim.generation != self.generation:
+            raise WireError("a newer launch has begun")
+        if claim.secret not in self._secrets:
+            log.warning("Refused a second claim of the token of kernel %s.", self.kernel_id)
+            raise WireError("another claim of the same token came first")
         self._session.attach(connection, table)
+        self._secrets = [claim.secret]
+        self.token_spent = True
         self.registered = self.connected = True
         self.notify()
 

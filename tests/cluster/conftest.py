@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 from jupyter_client.manager import AsyncKernelManager
 
 from sparkkernels.cli.main import main as sparkkernels_command
+from tests.leaks import Leaks
+from tests.leaks import nothing_left as nothing_left_here
 
 from .harness import Cluster
 from .notebook import Notebook
@@ -38,15 +41,32 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def staged(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The cluster, known to this process's environment, with Spark's jars staged by the command line."""
-    home = tmp_path_factory.mktemp("jupyter")
+    """The cluster, in use."""
+    with in_use(cluster, tmp_path_factory.mktemp("jupyter")):
+        yield cluster
+
+
+@contextmanager
+def in_use(cluster: Cluster, home: Path) -> Iterator[None]:
+    """A cluster known to this process's environment, with Spark's jars staged by the command line."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in cluster.environment().items():
             patch.setenv(name, value)
         patch.setenv("JUPYTER_PATH", str(home / "share" / "jupyter"))
         patch.setenv("JUPYTER_RUNTIME_DIR", str(home / "runtime"))
         assert sparkkernels_command(["stage"]) == 0
-        yield cluster
+        yield
+
+
+@pytest.fixture
+def leaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Leaks]:
+    """Fails a test that leaves a process, a file, a thread or a socket on this host."""
+    with nothing_left_here(tmp_path) as found:
+        for name, value in found.environment.items():
+            if name != "JUPYTER_PATH":  # where `install` writes
+                monkeypatch.setenv(name, value)
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        yield found
 
 
 @pytest.fixture

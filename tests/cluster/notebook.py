@@ -40,6 +40,7 @@ class Notebook:
     def __init__(self, manager: AsyncKernelManager) -> None:
         self.manager = manager
         self.client: AsyncKernelClient = manager.client()
+        self._application_id = ""
 
     @property
     def provisioner(self) -> Any:
@@ -48,8 +49,9 @@ class Notebook:
 
     @property
     def application_id(self) -> str:
-        """The kernel's application."""
-        return str(self.provisioner.application_id)
+        """The kernel's application, after its end too."""
+        self._application_id = self.provisioner.application_id or self._application_id
+        return self._application_id
 
     async def open(self) -> None:
         """Connect."""
@@ -58,6 +60,7 @@ class Notebook:
 
     def close(self) -> None:
         """Disconnect."""
+        self._application_id = self.application_id
         self.client.stop_channels()
 
     async def run(

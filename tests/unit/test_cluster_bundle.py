@@ -29,7 +29,9 @@ def test_name_follows_the_content() -> None:
 def test_python_runs_the_zip_under_its_py_name(tmp_path: Path) -> None:
     main = b"import sys\ndef main():\n    print(sys.argv[1:], __name__)\n    return 7\n"
     path = pack({**FILES, "sparkkernels_supervisor/__main__.py": main}).write_to(tmp_path)
-    done = subprocess.run([sys.executable, path, "registration.json"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, path, "registration.json"], capture_output=True, text=True, check=False
+    )
     assert done.stdout == "['registration.json'] sparkkernels_supervisor.__main__\n", done.stderr
     assert done.returncode == 7
     assert path.stat().st_mode & 0o777 == 0o600

@@ -163,7 +163,9 @@ def test_settings_that_cant_be_changed_are_refused(name: str) -> None:
 
 
 def test_spark_defaults_in_all_its_notations() -> None:
-    text = "# comment\nspark.a 1\nspark.b=2\n  spark.c : x y \nspark.d   a=b\nother 1\nspark.e one,\\\n  two\n"
+    text = (
+        "# comment\nspark.a 1\nspark.b=2\n  spark.c : x y \nspark.d   a=b\nother 1\nspark.e one,\\\n  two\n"
+    )
     assert parse_spark_defaults(text) == {
         "spark.a": "1",
         "spark.b": "2",

@@ -8,6 +8,7 @@ import pytest
 
 from sparkkernels.cluster.spark_home import (
     find_java,
+    find_spark_home,
     inspect_spark_home,
     is_supported,
     read_spark_defaults,
@@ -68,7 +69,10 @@ def test_a_usable_spark(tmp_path: Path) -> None:
         (lambda path: None, "is not a directory"),
         (lambda path: path.mkdir(), "no bin/spark-submit"),
         (make_home, "can't be told"),
-        (lambda path: make_home(path, release="Spark 2.4.8 built for Hadoop 2.7"), "Spark 2.4.8 .* not supported"),
+        (
+            lambda path: make_home(path, release="Spark 2.4.8 built for Hadoop 2.7"),
+            "Spark 2.4.8 .* not supported",
+        ),
         (lambda path: make_home(path, release="Spark 5.0.0"), "Spark 5.0.0 .* not supported"),
     ],
 )
@@ -81,7 +85,12 @@ def test_an_unusable_spark_is_named(tmp_path: Path, make: object, says: str) -> 
     assert "SPARK_HOME" in raised.value.message
 
 
-def test_no_spark_at_all() -> None:
+def test_no_spark_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing() -> str:
+        raise ValueError("Couldn't find Spark")
+
+    monkeypatch.setattr("findspark.find", nothing)
+    find_spark_home.cache_clear()
     with pytest.raises(ConfigurationError, match="SPARK_HOME is not set"):
         inspect_spark_home("")
 

@@ -1,0 +1,49 @@
+"""A kernel's start that must fail, and what its error owes to whoever asked for the kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.manager import AsyncKernelManager
+
+from sparkkernels.errors import SparkKernelError
+
+from .conftest import LIMIT_S, install
+
+
+async def failed_start(directory: Path, argv: list[str] | None = None, **settings: Any) -> SparkKernelError:
+    """Start a kernel with these settings, and return the error that it ends with.
+
+    Parameters
+    ----------
+    directory : Path
+        The test's own.
+    argv : list of str or None
+        In place of the kernel's command.
+    **settings
+        The provisioner's.
+    """
+    manager = AsyncKernelManager(kernel_name=install(directory, argv, settings))
+    return await error_of(manager)
+
+
+async def error_of(manager: AsyncKernelManager, limit_s: float = LIMIT_S) -> SparkKernelError:
+    """Start this manager's kernel, and return the error that it ends with."""
+    with pytest.raises(SparkKernelError) as caught:
+        await asyncio.wait_for(manager.start_kernel(), limit_s)
+    check_words(caught.value)
+    return caught.value
+
+
+def check_words(error: SparkKernelError) -> None:
+    """Assert that it begins with a whole sentence, and ends with the step to take."""
+    text = str(error)
+    print(f"\n{type(error).__name__}: {text}\n")
+    assert re.match(r"[A-Z].+\.\Z", text.splitlines()[0])
+    assert error.hint and text.endswith(error.hint)
+    for noise in ("Traceback", "<html", "\tat ", "%s", "token"):
+        assert noise not in text

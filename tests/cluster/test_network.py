@@ -1,0 +1,118 @@
+"""Workers on hosts of their own: they may dial out, nobody may connect to them, and cables get pulled."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sparkkernels.errors import ApplicationFailed
+
+from .conftest import Kernels, in_use
+from .failed_start import failed_start
+from .harness import Cluster
+
+pytestmark = [pytest.mark.usefixtures("leaks"), pytest.mark.timeout(300)]
+
+#: One executor fits beside another on no worker of these.
+ON_EACH_WORKER = {
+    "spark.dynamicAllocation.minExecutors": "2",
+    "spark.executor.memory": "1g",
+    "spark.executor.memoryOverhead": "1g",
+    "spark.driver.memory": "512m",
+    "spark.driver.memoryOverhead": "512m",
+}
+CONNECTED_TO_SUPERVISOR = """
+import os, psutil
+supervisor = psutil.Process(os.getppid())
+kernel = psutil.Process()
+listening = {c.laddr for p in (supervisor, kernel) for c in p.net_connections("tcp") if c.status == "LISTEN"}
+sorted({address.ip for address in listening})
+"""
+TICKS = """
+import time
+for number in range(200):
+    print(number, flush=True)
+    time.sleep(0.05)
+"""
+
+
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Two workers behind firewalls, in place of the cluster of the other modules."""
+    running = Cluster.up(name=f"network-{os.getpid()}", hosts=2)
+    try:
+        with in_use(running, tmp_path_factory.mktemp("jupyter")):
+            yield running
+    finally:
+        running.down()
+
+
+@pytest.fixture(autouse=True)
+def whole_network(staged: Cluster) -> Iterator[None]:
+    """Every test begins and ends with the network as it was."""
+    yield
+    for worker in staged.workers:
+        worker.unblock()
+        worker.heal()
+
+
+async def test_a_kernel_computes_on_every_worker_and_none_is_connected_to(
+    staged: Cluster, kernels: Kernels
+) -> None:
+    async with kernels(spark_conf=ON_EACH_WORKER) as notebook:
+        assert (await notebook.ok("1+1")).value == "2"
+        hosts = "sc.parallelize(range(40), 40).map(lambda _: __import__('socket').gethostname()).distinct()"
+        await notebook.ok("import time\nwhile len(sc.statusTracker()._jtracker.getExecutorInfos()) < 3: time.sleep(0.1)")
+        assert (await notebook.ok(f"sorted({hosts}.collect())")).value == "['w1', 'w2']"
+        assert (await notebook.ok(CONNECTED_TO_SUPERVISOR)).value == "['127.0.0.1']"
+
+
+@pytest.mark.parametrize("reject", [True, False], ids=["refused", "dropped"])
+async def test_a_worker_that_cannot_reach_the_relay_says_which_addresses_it_tried(
+    staged: Cluster, tmp_path: Path, reject: bool
+) -> None:
+    for worker in staged.workers:
+        worker.block_host_ports(reject=reject)
+    error = await failed_start(
+        tmp_path, registration_timeout_s=8, relay_addresses=[staged.host_address, "no-such-host.invalid"]
+    )
+    assert isinstance(error, ApplicationFailed)
+    assert "could not reach the Jupyter server's relay within 8 s" in str(error).splitlines()[0]
+    why = "Connection refused" if reject else "no answer"
+    assert re.search(rf"^Tried {staged.host_address}:\d+: {why}$", str(error), re.M)
+    assert re.search(r"^Tried no-such-host\.invalid:\d+: .*name resolution$", str(error), re.M)
+    assert "relay_addresses" in error.hint
+
+
+async def test_a_cable_pulled_for_seconds_in_the_middle_of_a_cell_loses_nothing(
+    staged: Cluster, kernels: Kernels
+) -> None:
+    async with kernels() as notebook:
+        await notebook.ok("1")
+        name = notebook.provisioner._link.container.host
+        worker = next(worker for worker in staged.workers if name in (worker.name, worker.address))
+        at_work = asyncio.Event()
+        cell = asyncio.ensure_future(notebook.run(TICKS, on_output=lambda _: at_work.set()))
+        await at_work.wait()
+        worker.cut()
+        await asyncio.sleep(5)
+        worker.heal()
+        result = await cell
+        assert result.status == "ok"
+        assert result.stdout.split() == [str(number) for number in range(200)]
+
+
+async def test_the_relay_listens_where_the_administrator_says(staged: Cluster, kernels: Kernels) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        port = taken.getsockname()[1]
+    async with kernels(relay_port=port, relay_addresses=[staged.host_address]) as notebook:
+        assert (await notebook.ok("6 * 7")).value == "42"
+        connected = "[c.raddr for c in __import__('psutil').Process(__import__('os').getppid()).net_connections('tcp')]"
+        text = (await notebook.ok(connected)).value
+        assert f"ip='{staged.host_address}', port={port}" in text

@@ -1,0 +1,446 @@
+"""`spark` and `sc` in a notebook: late, real, interruptible, stoppable, and gone with a restart.
+
+All but the last test share one application, whose SparkContext waits for a gate: its driver resource is found
+by a script of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import textwrap
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.manager import AsyncKernelManager
+
+from tests.leaks import Leaks, nothing_left
+
+from .kernels import running, write_kernelspec
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+LIMIT_S = 120.0
+ARGV = (sys.executable, "-m", "sparkkernels_python", "-f", "{connection_file}")
+#: Of a JVM that computes three rows on a busy machine.
+SMALL = {
+    "spark.ui.enabled": "false",
+    "spark.driver.memory": "512m",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+}
+WAITING = "Waiting for Spark: the application is starting its SparkContext …"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def leaks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Leaks]:
+    """The module's tests together must leave nothing."""
+    with nothing_left(tmp_path_factory.mktemp("leaks")) as found, pytest.MonkeyPatch.context() as patch:
+        for name, value in found.environment.items():
+            patch.setenv(name, value)
+        patch.setattr("tempfile.tempdir", None)
+        yield found
+
+
+@dataclass
+class Result:
+    """What a cell gave."""
+
+    value: str = ""
+    printed: str = ""
+    warned: str = ""
+    error: str = ""
+    seconds: float = 0.0
+
+
+class SparkNotebook:
+    """A notebook whose Spark comes when its gate is opened."""
+
+    def __init__(self, manager: AsyncKernelManager, client: AsyncKernelClient, gate: Path) -> None:
+        self.manager = manager
+        self.client = client
+        self.gate = gate
+
+    async def run(self, code: str, on_output: Callable[[str], None] | None = None) -> Result:
+        """Run a cell to its end, whatever end that is."""
+        result = Result()
+
+        def hear(message: dict[str, object]) -> None:
+            content: dict[str, object] = message["content"]  # type: ignore[assignment]
+            if message["msg_type"] == "stream":
+                text = str(content["text"])
+                if content["name"] == "stdout":
+                    result.printed += text
+                else:
+                    result.warned += text
+                if on_output is not None:
+                    on_output(text)
+            elif message["msg_type"] == "execute_result":
+                result.value = str(content["data"]["text/plain"])  # type: ignore[index]
+
+        begun = time.monotonic()
+        reply = await self.client.execute_interactive(
+            textwrap.dedent(code), timeout=LIMIT_S, output_hook=hear, allow_stdin=False
+        )
+        result.seconds = time.monotonic() - begun
+        if reply["content"]["status"] == "error":
+            result.error = f"{reply['content']['ename']}: {reply['content']['evalue']}"
+        return result
+
+    async def value(self, code: str) -> str:
+        """The value of a cell that must succeed."""
+        result = await self.run(code)
+        assert result.error == "", result.error
+        return result.value
+
+    async def begun(self, code: str, mark: str) -> asyncio.Task[Result]:
+        """Begin a cell and return when it has printed the mark."""
+        at_work = asyncio.Event()
+        cell = asyncio.ensure_future(
+            self.run(code, on_output=lambda text: at_work.set() if mark in text else None)
+        )
+        await asyncio.wait_for(at_work.wait(), LIMIT_S)
+        return cell
+
+    async def interrupted(self, code: str, mark: str) -> Result:
+        """Interrupt a cell when it has printed the mark; ``seconds`` count from there."""
+        cell = await self.begun(code, mark)
+        begun = time.monotonic()
+        await self.manager.interrupt_kernel()
+        result = await cell
+        result.seconds = time.monotonic() - begun
+        return result
+
+    async def with_spark(self) -> None:
+        """Open the gate and wait for the session."""
+        self.gate.touch()
+        code = "from pyspark.sql import SparkSession\nspark = SparkSession.builder.getOrCreate()"
+        await self.value(f"{code}\nsc = spark.sparkContext")
+
+    async def restart(self) -> None:
+        """Restart the kernel and wait until it answers."""
+        await self.manager.restart_kernel()
+        await self.client.wait_for_ready(timeout=LIMIT_S)
+
+
+def gate_conf(directory: Path) -> dict[str, str]:
+    """Settings with which a SparkContext is not made before the file ``gate`` is there."""
+    script = directory / "gate.sh"
+    script.write_text(
+        f"#!/bin/sh\nwhile [ ! -e {directory}/gate ]; do sleep 0.05; done\n"
+        """echo '{"name": "gate", "addresses": ["0"]}'\n"""
+    )
+    script.chmod(0o755)
+    name = "spark.driver.resource.gate"
+    return {f"{name}.amount": "1", f"{name}.discoveryScript": str(script)}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def notebook(leaks: Leaks, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SparkNotebook]:
+    """The notebook that the module's tests share."""
+    directory = tmp_path_factory.mktemp("gate")
+    name = write_kernelspec(
+        argv=ARGV, master="local[2]", spark_context="eager", spark_conf={**SMALL, **gate_conf(directory)}
+    )
+    async with running(name) as (manager, client):
+        yield SparkNotebook(manager, client, directory / "gate")
+
+
+# -- before there is a context ---------------------------------------------------------------------------
+
+
+async def test_a_cell_without_spark_does_not_wait_and_a_name_that_is_nobodys_is_an_error(
+    notebook: SparkNotebook,
+) -> None:
+    assert await notebook.value("1 + 1") == "2"
+    result = await notebook.run("spork")
+    assert result.error.startswith("NameError") and result.seconds < 5
+
+
+async def test_completion_and_inspection_do_not_wait(notebook: SparkNotebook) -> None:
+    await notebook.run("sparkle = 1")
+    begun = time.monotonic()
+    completed = await notebook.client.complete("spark", reply=True, timeout=LIMIT_S)
+    await notebook.client.complete("spark.", reply=True, timeout=LIMIT_S)
+    await notebook.client.inspect("spark", reply=True, timeout=LIMIT_S)
+    assert "sparkle" in completed["content"]["matches"]
+    assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "spark",
+        "%%time\nsc.parallelize([1])",
+        "def f():\n    return spark\nf()",
+        "exec('spark.range(1)')",
+        "from pyspark.sql import SparkSession\nSparkSession.builder.getOrCreate()",
+        "from pyspark import SparkContext\nSparkContext()",
+        "from pyspark.sql.functions import col\ncol('x')",
+    ],
+)
+async def test_code_that_needs_spark_says_once_what_it_waits_for_and_can_be_interrupted(
+    notebook: SparkNotebook, code: str
+) -> None:
+    result = await notebook.interrupted(code, "Waiting")
+    assert result.error.startswith("KeyboardInterrupt")
+    assert result.seconds < 3
+    assert result.warned == WAITING + "\n"
+    assert await notebook.value("1 + 1") == "2"
+
+
+async def test_the_wait_ends_with_the_real_session_wherever_the_name_stands(notebook: SparkNotebook) -> None:
+    await notebook.run(
+        """
+        def early():
+            return spark.range(3).count()
+        def helper(text):
+            return len(text) + 1
+        assert type(helper.__builtins__ if hasattr(helper, "__builtins__") else {}) is dict or True
+        """
+    )
+    cell = await notebook.begun(
+        """
+        %%time
+        from pyspark.sql import SparkSession
+        print(early(), eval("spark is spark"), isinstance(spark, SparkSession), type(spark).__module__)
+        """,
+        "Waiting",
+    )
+    notebook.gate.touch()
+    result = await cell
+    assert result.error == ""
+    assert result.printed.startswith("3 True True pyspark.sql.session")
+    # From now on they are variables like others, and the builtins Python's own.
+    assert await notebook.value("'spark' in globals(), 'sc' in globals(), type(__builtins__).__name__") == (
+        "(True, True, 'module')"
+    )
+    assert (
+        await notebook.value("sc.parallelize(['a', 'bc']).map(lambda text: helper(text)).collect()")
+        == "[2, 3]"
+    )
+
+
+# -- one session, however one asks -----------------------------------------------------------------------
+
+
+async def test_everybody_gets_the_same_session(notebook: SparkNotebook, tmp_path: Path) -> None:
+    await notebook.with_spark()
+    (tmp_path / "imported_module.py").write_text(
+        "from pyspark.sql import SparkSession\nsession = SparkSession.builder.appName('mine').getOrCreate()\n"
+    )
+    value = await notebook.value(
+        f"""
+        import sys; sys.path.insert(0, {str(tmp_path)!r})
+        import imported_module
+        from pyspark import SparkContext
+        from pyspark.sql import SparkSession
+        [imported_module.session is spark, SparkSession.getActiveSession() is spark, spark.sparkContext is sc,
+         SparkContext.getOrCreate() is sc, SparkContext() is sc, type(sc) is SparkContext]
+        """
+    )
+    assert value == "[True, True, True, True, True, True]"
+
+
+async def test_settings_that_come_too_late_are_named_and_the_others_set(notebook: SparkNotebook) -> None:
+    await notebook.with_spark()
+    result = await notebook.run(
+        """
+        from pyspark.sql import SparkSession
+        builder = SparkSession.builder.appName("mine").config("spark.executor.memory", "7g")
+        builder = builder.config("spark.sql.warehouse.dir", "/there").config("spark.driver.memory", "512m")
+        session = builder.config("spark.sql.shuffle.partitions", "3").getOrCreate()
+        session.conf.get("spark.sql.shuffle.partitions"), session.conf.get("spark.executor.memory", "unset")
+        """
+    )
+    assert result.value == "('3', 'unset')"
+    assert len(re.findall("RuntimeWarning", result.warned)) == 1
+    assert "too late for: spark.executor.memory, spark.sql.warehouse.dir." in result.warned
+    result = await notebook.run(
+        """
+        from pyspark import SparkConf, SparkContext
+        conf = SparkConf().set("spark.executor.cores", "3").set("spark.sql.x", "y")
+        SparkContext("local[7]", conf=conf) is sc
+        """
+    )
+    assert result.value == "True"
+    assert "too late for: spark.executor.cores, spark.master." in result.warned
+    assert await notebook.value("spark.conf.get('spark.sql.x')") == "'y'"
+
+
+# -- interrupts ------------------------------------------------------------------------------------------
+
+JOB = """
+import time
+print("at work", flush=True)
+sc.parallelize(range(2), 2).map(lambda _: time.sleep(600)).count()
+"""
+ACTIVE = "list(sc.statusTracker().getActiveJobsIds())"
+
+
+async def test_an_interrupt_ends_the_cell_and_its_jobs_and_the_next_cell_works(
+    notebook: SparkNotebook,
+) -> None:
+    await notebook.with_spark()
+    for _ in range(2):
+        cell = await notebook.begun(JOB, "at work")
+        await asyncio.sleep(1)
+        begun = time.monotonic()
+        await notebook.manager.interrupt_kernel()
+        result = await cell
+        assert result.error.startswith("KeyboardInterrupt"), result.error
+        assert time.monotonic() - begun < 3
+        assert "ERROR" not in result.warned
+        assert await notebook.value("spark.range(5).count()") == "5"
+        assert await notebook.value(ACTIVE) == "[]"
+
+
+async def test_an_interrupt_of_a_call_that_still_plans_leaves_no_job(notebook: SparkNotebook) -> None:
+    await notebook.with_spark()
+    # The optimizer evaluates the call of sleep(); there is no job to cancel before that has returned.
+    cell = await notebook.begun(
+        """
+        import time
+        rows = sc.parallelize([0], 1).map(lambda n: (time.sleep(600), "")).toDF("none string, text string")
+        plan = "SELECT java_method('java.lang.Thread', 'sleep', 3000L) AS slept FROM VALUES (1)"
+        both = spark.sql(plan).crossJoin(rows)
+        print("at work", flush=True)
+        both.collect()
+        """,
+        "at work",
+    )
+    await asyncio.sleep(0.5)
+    await notebook.manager.interrupt_kernel()
+    assert (await cell).error.startswith("KeyboardInterrupt")
+    began = "max([0, *sc.statusTracker().getJobIdsForGroup()])"
+    before = await notebook.value(began)
+    await asyncio.sleep(6)
+    assert int(await notebook.value(began)) > int(before), "the job was to be submitted after the interrupt"
+    assert await notebook.value(ACTIVE) == "[]"
+
+
+async def test_an_interrupt_does_not_end_a_streaming_query(notebook: SparkNotebook) -> None:
+    await notebook.with_spark()
+    result = await notebook.interrupted(
+        """
+        stream = spark.readStream.format("rate").load().writeStream.format("memory").queryName("rate").start()
+        while stream.lastProgress is None: stream.processAllAvailable()
+        print("at work", flush=True)
+        stream.awaitTermination()
+        """,
+        "at work",
+    )
+    assert result.error.startswith("KeyboardInterrupt"), result.error
+    assert await notebook.value("stream.isActive, stream.exception()") == "(True, None)"
+    await notebook.run("stream.stop()")
+
+
+# -- stop ------------------------------------------------------------------------------------------------
+
+
+async def test_stop_ends_work_and_data_but_not_the_application(notebook: SparkNotebook) -> None:
+    await notebook.with_spark()
+    before = await notebook.value("sc.applicationId")
+    assert await notebook.value("frame = spark.range(10).cache(); frame.count()") == "10"
+    result = await notebook.run("spark.stop()")
+    assert result.error == "" and result.seconds < 10
+    assert (await notebook.run("frame.count()")).error.startswith(
+        "Py4JError: This object belongs to a Spark session"
+    )
+    assert await notebook.value("sc._jsc, SparkSession.getActiveSession()") == "(None, None)"
+    await notebook.run("stopped, spark = spark, SparkSession.builder.getOrCreate()\nsc = spark.sparkContext")
+    assert await notebook.value("spark is stopped, spark.range(4).count()") == "(False, 4)"
+    assert await notebook.value("sc.applicationId") == before
+    assert await notebook.value("sc._jsc.getPersistentRDDs().size()") == "0"
+    await notebook.run("sc.stop()\nfrom pyspark import SparkContext\nsc = SparkContext()")
+    assert await notebook.value("sc.parallelize([1, 2]).sum()") == "3"
+
+
+# -- restart ---------------------------------------------------------------------------------------------
+
+
+async def test_a_restart_keeps_the_application_and_nothing_of_the_old_kernel(
+    notebook: SparkNotebook, tmp_path: Path
+) -> None:
+    await notebook.with_spark()
+    module = tmp_path / "shipped.py"
+    module.write_text("def answer(): return 'old'\n")
+    use = f"""
+        sc.addPyFile({str(module)!r})
+        def answer(_):
+            import os, shipped
+            return [shipped.answer(), os.getpid()]
+        sc.parallelize([0], 1).map(answer).first()
+        """
+    old_answer, old_worker = eval(await notebook.value(use))  # noqa: S307 our own kernel's list
+    application = await notebook.value("sc.applicationId")
+    await notebook.run(
+        """
+        from pyspark.sql.functions import udf
+        spark.range(3).createOrReplaceTempView("view")
+        spark.range(3).createOrReplaceGlobalTempView("global_view")
+        spark.udf.register("plus", lambda x: x + 1, "long")
+        spark.range(10).cache().count()
+        sc.parallelize(range(9)).cache().count()
+        spark.conf.set("spark.sql.shuffle.partitions", "17")
+        sc._jsc.hadoopConfiguration().set("old.kernel", "yes")
+        sc.setCheckpointDir("/tmp/nowhere-checkpoints")
+        sc.setLogLevel("ERROR")
+        spark.readStream.format("rate").load().writeStream.format("noop").start()
+        """
+    )
+    cell = await notebook.begun(JOB, "at work")
+    await asyncio.sleep(1)
+    cell.cancel()
+    await asyncio.wait([cell])
+    await notebook.restart()
+    module.write_text("def answer(): return 'new'\n")
+
+    assert await notebook.value("sc.applicationId") == application
+    assert await notebook.value(ACTIVE) == "[]"
+    assert await notebook.value("[table.name for table in spark.catalog.listTables()]") == "[]"
+    assert await notebook.value("spark.catalog.listTables('global_temp')") == "[]"
+    assert await notebook.value("spark.catalog.functionExists('plus')") == "False"
+    assert await notebook.value("sc._jsc.getPersistentRDDs().size()") == "0"
+    assert await notebook.value("spark._jsparkSession.sharedState().cacheManager().isEmpty()") == "True"
+    assert await notebook.value("spark.conf.get('spark.sql.shuffle.partitions')") == "'2'"
+    assert await notebook.value("sc._jsc.hadoopConfiguration().get('old.kernel')") == ""
+    assert await notebook.value("sc._jsc.hadoopConfiguration().get('fs.defaultFS')") == "'file:///'"
+    assert await notebook.value("sc.getCheckpointDir()") == ""
+    assert await notebook.value("sc.listFiles") == "[]"
+    assert await notebook.value("spark._jsparkSession.sharedState().activeStreamingQueries().size()") == "0"
+    new_answer, new_worker = eval(await notebook.value(use))  # noqa: S307
+    assert (old_answer, new_answer) == ("old", "new")
+    assert new_worker != old_worker
+    assert (
+        await notebook.value("spark.range(2).selectExpr('id + 1 as n').collect()") == "[Row(n=1), Row(n=2)]"
+    )
+
+
+# -- no context ------------------------------------------------------------------------------------------
+
+
+async def test_a_context_that_failed_gives_its_cause_and_the_notebook_goes_on(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.sh"
+    broken.write_text("#!/bin/sh\necho 'no gate here'\n")
+    broken.chmod(0o755)
+    conf = {**SMALL, **gate_conf(tmp_path), "spark.driver.resource.gate.discoveryScript": str(broken)}
+    name = write_kernelspec("broken", argv=ARGV, master="local[2]", spark_context="eager", spark_conf=conf)
+    async with running(name) as (manager, client):
+        notebook = SparkNotebook(manager, client, tmp_path / "gate")
+        for code in (
+            "spark",
+            "from pyspark.sql import SparkSession\nSparkSession.builder.getOrCreate()",
+            "from pyspark.sql.functions import col\ncol('x')",
+        ):
+            lines = (await notebook.run(code)).error.splitlines()
+            assert lines[0] == "SparkContextFailed: The SparkContext could not be started."
+            assert "no gate here" in "".join(lines[1:3])
+            assert lines[-1] == "Restart the kernel to try again."
+        assert await notebook.value("1 + 1") == "2"

@@ -1,0 +1,205 @@
+"""Staging: found by content, complete or not there, and never from a place that others could write to."""
+
+from __future__ import annotations
+
+import posixpath
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from sparkkernels.cluster.bundle import Bundle
+from sparkkernels.cluster.filesystem import FileStatus, FileSystem
+from sparkkernels.cluster.spark_home import SparkHome
+from sparkkernels.cluster.staging import Staging, components, distrust, jars_name, zip_jars
+from sparkkernels.errors import NotAllowed, SparkKernelError
+
+FS = "hdfs://nn:8020"
+BUNDLE = Bundle("sparkkernels-launchers-0123456789ab.py", b"zip")
+OWN = "/user/alice/.sparkkernels"
+
+
+class Memory(FileSystem):
+    """A file system that is a dictionary."""
+
+    def __init__(self, user: str = "alice") -> None:
+        self.user = user
+        self.files: dict[str, FileStatus] = {}
+        self.contents: dict[str, bytes] = {}
+        self.fail_rename = False
+        for path, owner, mode in (
+            ("/", "hdfs", 0o755),
+            ("/user", "hdfs", 0o755),
+            ("/user/alice", "alice", 0o700),
+        ):
+            self.add(path, owner, mode)
+
+    def add(self, path: str, owner: str, mode: int, is_directory: bool = True) -> None:
+        self.files[path] = FileStatus(path, owner, mode, is_directory)
+
+    def home(self) -> str:
+        return f"/user/{self.user}"
+
+    def status(self, path: str) -> FileStatus | None:
+        return self.files.get(path)
+
+    def entries(self, path: str) -> list[FileStatus]:
+        return [
+            status for name, status in self.files.items() if posixpath.dirname(name) == path and name != "/"
+        ]
+
+    def make_directory(self, path: str, mode: int) -> None:
+        for component in components(path):
+            if component not in self.files:
+                self.add(component, self.user, mode)
+
+    def delete(self, path: str) -> None:
+        self.files.pop(path, None)
+
+    def _put(self, source: Path, path: str, mode: int) -> None:
+        self.add(path, self.user, mode, is_directory=False)
+        self.contents[path] = source.read_bytes()
+
+    def _rename(self, source: str, path: str) -> None:
+        if self.fail_rename or path in self.files:
+            raise SparkKernelError("exists")
+        status = self.files.pop(source)
+        self.add(path, status.owner, status.mode, is_directory=False)
+        self.contents[path] = self.contents.pop(source)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> SparkHome:
+    (tmp_path / "jars").mkdir()
+    for name, content in (("b.jar", b"bb"), ("a.jar", b"a"), ("notes.txt", b"x")):
+        (tmp_path / "jars" / name).write_bytes(content)
+    return SparkHome(tmp_path, "3.5.9")
+
+
+def staging(file_system: FileSystem, root: str = "") -> Staging:
+    return Staging(file_system, FS, root, ("hdfs", "root"))
+
+
+def test_stage_then_find_in_the_own_home(home: SparkHome) -> None:
+    memory = Memory()
+    before = staging(memory).find(home, BUNDLE)
+    assert (before.archive, before.bundle) == (None, None)
+    assert "jupyter sparkkernels stage" in before.warnings[0]
+    steps: list[str] = []
+    staged = staging(memory).stage(home, BUNDLE, steps.append)
+    assert staging(memory).find(home, BUNDLE) == staged
+    assert staged.archive is not None
+    assert staged.archive.startswith(f"{FS}{OWN}/spark-jars-3.5.9-")
+    assert staged.bundle == f"{FS}{OWN}/{BUNDLE.name}"
+    assert memory.files[OWN].mode == 0o700
+    assert sorted(name for name in memory.files if name.startswith(OWN + "/.")) == [], "no temporary file"
+    assert len(steps) == 3
+
+
+def test_staging_again_uploads_nothing(home: SparkHome) -> None:
+    memory = Memory()
+    staging(memory).stage(home, BUNDLE)
+    memory.contents.clear()
+    staging(memory).stage(home, BUNDLE)
+    assert memory.contents == {}
+
+
+def test_the_archive_has_the_jars_at_its_root_uncompressed(home: SparkHome, tmp_path: Path) -> None:
+    zip_jars([home.jars / "a.jar", home.jars / "b.jar"], tmp_path / "out.zip")
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert [(info.filename, info.compress_type) for info in archive.infolist()] == [
+            ("a.jar", 0),
+            ("b.jar", 0),
+        ]
+
+
+def test_the_name_follows_names_and_sizes() -> None:
+    name = jars_name("3.5.9", [("a.jar", 1), ("b.jar", 2)])
+    assert name == jars_name("3.5.9", [("b.jar", 2), ("a.jar", 1)])
+    assert name != jars_name("3.5.9", [("a.jar", 1), ("b.jar", 3)])
+    assert name.startswith("spark-jars-3.5.9-")
+
+
+def test_somebody_else_staged_at_the_same_time(home: SparkHome, tmp_path: Path) -> None:
+    memory = Memory()
+    memory.add("/target", "alice", 0o644, is_directory=False)
+    (tmp_path / "file").write_bytes(b"x")
+    memory.upload(tmp_path / "file", "/target", 0o644)
+    assert memory.contents.keys() == {name for name in memory.contents if name != "/target"}
+    assert [name for name in memory.files if name.startswith("/.")] == []
+
+
+def test_an_upload_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    memory = Memory()
+    memory.fail_rename = True
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.raises(SparkKernelError, match="exists"):
+        memory.upload(tmp_path / "file", "/target", 0o644)
+    assert not [name for name in memory.files if "target" in name]
+
+
+def shared(memory: Memory, owner: str = "root", mode: int = 0o755) -> Memory:
+    memory.add("/apps", "hdfs", 0o755)
+    memory.add("/apps/sparkkernels", owner, mode)
+    return memory
+
+
+def test_a_trusted_shared_root_is_used(home: SparkHome) -> None:
+    memory = shared(Memory("root"))
+    staged = staging(memory, "/apps/sparkkernels").stage(home, BUNDLE)
+    memory.user = "alice"
+    found = staging(memory, f"{FS}/apps/sparkkernels/").find(home, BUNDLE)
+    assert found == staged
+    assert memory.files[str(staged.bundle).removeprefix(FS)].mode == 0o644
+
+
+@pytest.mark.parametrize(
+    ("owner", "mode", "reason"),
+    [
+        ("mallory", 0o755, "belongs to mallory"),
+        ("root", 0o777, "may be written by others"),
+        ("root", 0o775, "written"),
+    ],
+)
+def test_an_untrusted_shared_root_is_not_used(home: SparkHome, owner: str, mode: int, reason: str) -> None:
+    memory = shared(Memory(), owner, mode)
+    found = staging(memory, "/apps/sparkkernels").find(home, BUNDLE)
+    assert found.archive is None
+    assert reason in found.warnings[0]
+    assert OWN in found.warnings[0]
+    with pytest.raises(NotAllowed, match=reason):
+        staging(memory, "/apps/sparkkernels").stage(home, BUNDLE)
+
+
+def test_a_file_that_somebody_put_into_a_sticky_root_is_not_used(home: SparkHome) -> None:
+    memory = shared(Memory("root"), mode=0o1777)
+    staged = staging(memory, "/apps/sparkkernels").stage(home, BUNDLE)
+    path = str(staged.archive).removeprefix(FS)
+    memory.add(path, "mallory", 0o644, is_directory=False)
+    found = staging(memory, "/apps/sparkkernels").find(home, BUNDLE)
+    assert (found.archive, found.bundle) == (None, staged.bundle)
+    assert "belongs to mallory" in found.warnings[0]
+
+
+def test_a_missing_shared_root_falls_back(home: SparkHome) -> None:
+    found = staging(Memory(), "/apps/sparkkernels").find(home, BUNDLE)
+    assert "/apps does not exist" in found.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "reason"),
+    [
+        ([("/", "hdfs", 0o755, True), ("/tmp", "hdfs", 0o1777, True), ("/tmp/x", "root", 0o755, True)], ""),
+        ([("/", "hdfs", 0o755, True), ("/tmp", "hdfs", 0o777, True)], "/tmp may be written by others"),
+        ([("/", "hdfs", 0o775, True)], "/ may be written by others"),
+        ([("/f", "root", 0o1666, False)], "/f may be written by others"),
+        ([("/", "alice", 0o755, True)], "/ belongs to alice, who is not one of hdfs, root"),
+    ],
+)
+def test_distrust(statuses: list[tuple[str, str, int, bool]], reason: str) -> None:
+    assert distrust([FileStatus(*status) for status in statuses], ("root", "hdfs")).startswith(reason)
+
+
+def test_components() -> None:
+    assert components("/apps/spark//x/") == ["/", "/apps", "/apps/spark", "/apps/spark/x"]
+    assert components("/") == ["/"]

@@ -13,7 +13,7 @@ from typing import Any
 from .blocking import begin, in_thread
 from .cluster.base import ApplicationReport, Backend, Submission
 from .cluster.watch import Watch
-from .errors import ApplicationFailed, LaunchTimeout, SparkKernelError
+from .errors import ApplicationFailed, ConfigurationError, LaunchTimeout, SparkKernelError
 from .record import LaunchRecord
 from .relay.addresses import relay_addresses
 from .relay.hub import Hub
@@ -93,7 +93,7 @@ class Application:
         """
         await in_thread(self._backend.prepare, spec)
         await self._hub.next_generation(self._link)
-        port = await self._hub.listen("0.0.0.0" if spec.is_yarn else "127.0.0.1", relay_port)
+        port = await self._listen("0.0.0.0" if spec.is_yarn else "127.0.0.1", relay_port)
         facing = await in_thread(self._backend.hosts)
         addresses = relay_addresses(port, configured_addresses if spec.is_yarn else ["127.0.0.1"], facing)
         registration = self._record.write_registration(
@@ -113,6 +113,15 @@ class Application:
             self._watch.settle()
         where = self._link.container
         self._move(Phase.REGISTERED, f"The supervisor has registered from {where.host}.")
+
+    async def _listen(self, host: str, port: int) -> int:
+        try:
+            return await self._hub.listen(host, port)
+        except (OSError, OverflowError) as error:
+            raise ConfigurationError(
+                f"The relay's port {port} can't be opened: {getattr(error, 'strerror', None) or error}.",
+                hint="Set relay_port to a free port, or to 0 for any.",
+            ) from error
 
     async def _registered(self, spec: LaunchSpec, accepted: asyncio.Future[str]) -> None:
         deadline: float | None = None
@@ -241,13 +250,13 @@ class Application:
             f"The kernel process could not start: {how.rstrip('.')}.",
             application_id=self.application_id,
             diagnostics=last_lines(kernel.text, LINES) if kernel.state == "exited" else "",
-            hint=hint_for(kernel.text),
+            hint=hint_for(kernel.text) or "Check the kernelspec's argv, and its python's packages.",
         )
 
     async def failure(self, message: str) -> SparkKernelError:
         """An error about an ended application, with what the cluster and the container said."""
         report = self.report
-        cause = self._backend.cause_of_death(report) if report else ""
+        cause = self.cause_of_death()
         said = report.diagnostics.strip() if report else ""
         rest = "\n".join(line for line in said.splitlines() if not cause or cause not in line)
         output = "" if said.startswith(SUPERVISOR) else self.last_lines()
@@ -264,6 +273,10 @@ class Application:
             hint=hint_for(f"{said}\n{output}") or LOGS_HINT.format(self.application_id),
         )
 
+    def cause_of_death(self) -> str:
+        """One sentence on why the application ended, "" when it has not or nobody knows."""
+        return self._backend.cause_of_death(self.report) if self.report is not None else ""
+
     def last_lines(self) -> str:
         """The last lines of the container's output that came over the wire."""
         return last_lines(self._link.log_tail(), LINES)
@@ -277,6 +290,7 @@ class Application:
             self.application_id = application_id
         self._record.write({"kernel_id": self._link.kernel_id, "application_id": application_id})
         self._watch = Watch(self._backend, application_id, self._reported)
+        self._link.on_cut = self._watch.kick  # an application that has ended is the likeliest reason
         self._link.notify()
 
     def _reported(self, report: ApplicationReport | None) -> None:

@@ -121,7 +121,12 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         if link.connected and not application.ended and not broken:
             return application
         reason = f"its SparkContext has {link.context.state}" if broken else "its application is gone"
-        self.log.info("Kernel %s starts in a new application, because %s.", self.kernel_id, reason)
+        self.log.warning(
+            "Kernel %s starts in a new application, because %s. %s",
+            self.kernel_id,
+            reason,
+            application.cause_of_death(),
+        )
         await application.end()
         return None
 

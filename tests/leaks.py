@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import psutil
@@ -36,6 +36,8 @@ class Leaks:
         Jupyter's runtime directory and the one for temporary files; both must be empty in the end.
     excused : list of str
         Patterns of file names that may stay in these (``Path.match``).
+    services : set of int
+        Ports of services to which connections may be kept for the next question.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -44,6 +46,7 @@ class Leaks:
         for path in (self.runtime, self.temporary, directory / "data", directory / "config"):
             path.mkdir(mode=0o700, parents=True)
         self.excused: list[str] = []
+        self.services: set[int] = set()
         self._mark = uuid.uuid4().hex
         self.environment = {
             MARK: self._mark,
@@ -83,7 +86,7 @@ class Leaks:
             and thread.name.startswith("sparkkernels")
             and not thread.name.startswith(LASTING_THREADS)
         ]
-        left += [f"socket {text}" for text in inet_sockets() - self._sockets]
+        left += [f"socket {text}" for text in inet_sockets(self.services) - self._sockets]
         return left
 
     def end(self, timeout_s: float = 10.0) -> list[str]:
@@ -100,12 +103,12 @@ class Leaks:
         return left
 
 
-def inet_sockets() -> set[str]:
-    """TCP sockets that this process has open, in words."""
+def inet_sockets(services: Collection[int] = ()) -> set[str]:
+    """TCP sockets that this process has open, in words; those to services on these ports left out."""
     return {
         f"{found.laddr} {found.raddr or ''} {found.status}"
         for found in psutil.Process().net_connections("tcp")
-        if found.laddr
+        if found.laddr and not (found.raddr and found.raddr.port in services)
     }
 
 

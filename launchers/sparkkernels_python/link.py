@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
 import time
 import traceback
-from typing import Any, Callable, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Optional, Tuple
 
-from .attach import Attachment
 from .cells import Cells
 from .channel import Channel
 from .errors import SparkContextFailed
 
+if TYPE_CHECKING:
+    from .attach import Attachment
+
+#: Seconds that a new kernel has for itself before it imports pyspark, unless a cell wants Spark already.
+IMPORT_AFTER_S = 1.0
 #: Seconds after which a wait is worth a line in the notebook.
 SILENCE_S = 0.5
 #: Seconds for which the supervisor may take to end the work of a stopped session.
@@ -44,6 +49,7 @@ class SparkLink:
         self._attachment: Optional[Attachment] = None
         self._attaching: Optional[threading.Thread] = None
         self._failure = ""
+        self._wanted = threading.Event()
         self._was_attached = False
         self._released = threading.Event()
 
@@ -73,6 +79,7 @@ class SparkLink:
         __tracebackhide__ = True
         attachment = self._attachment
         if attachment is None:
+            self._wanted.set()
             with self._changed:
                 if self._gateway is not None and self._attaching is None and not self._failure:
                     self._attach()
@@ -124,6 +131,8 @@ class SparkLink:
 
     def _hear_state(self, state: str, text: str) -> None:
         with self._changed:
+            if self._state == "" and state == "starting":
+                threading.Thread(target=self._import_early, name="spark-import", daemon=True).start()
             self._state = state
             self._text = text
             if state == "failed":
@@ -139,14 +148,25 @@ class SparkLink:
                 self._text = "opening a session"
                 self._attach()
 
+    def _import_early(self) -> None:
+        """Have pyspark imported when the context is ready."""
+        self._wanted.wait(IMPORT_AFTER_S)
+        try:
+            importlib.import_module("pyspark.sql")
+        except ImportError:
+            return  # attaching will say so
+
     def _attach(self) -> None:
+        """To be called with the lock held."""
         self._attaching = threading.Thread(target=self._attach_now, name="spark-attach", daemon=True)
         self._attaching.start()
 
     def _attach_now(self) -> None:
         assert self._gateway is not None
-        attachment = None
+        attachment: Optional[Attachment] = None
         try:
+            from .attach import Attachment
+
             attachment = Attachment(self._gateway[0], self._gateway[1], self._cells)
             self._on_attached(attachment.session)
         except Exception as error:

@@ -99,6 +99,8 @@ class Link:
         Whether the current generation's supervisor ever confirmed, and whether it is there now.
     kernel, context, container : KernelStatus, ContextStatus, Container
         As last reported.
+    on_log, on_cut : callable or None
+        Called on the hub's loop with the container's output, and when the connection was cut.
     """
 
     def __init__(self, kernel_id: str, loop: asyncio.AbstractEventLoop) -> None:
@@ -112,6 +114,7 @@ class Link:
         self._log: deque[bytes] = deque()
         self._log_size = 0
         self.on_log: Callable[[bytes], None] | None = None
+        self.on_cut: Callable[[], None] | None = None
         self.generation = 0
         self._reset(0)
 
@@ -260,6 +263,8 @@ class Link:
         self.connected = False
         self.cut_reason = reason
         log.info("The connection of kernel %s was cut: %s.", self.kernel_id, reason)
+        if self.on_cut is not None:
+            self.on_cut()
         self.notify()
 
     def _keep_log(self, data: bytes) -> None:

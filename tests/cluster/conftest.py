@@ -59,9 +59,10 @@ def in_use(cluster: Cluster, home: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def leaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Leaks]:
+def leaks(staged: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Leaks]:
     """Fails a test that leaves a process, a file, a thread or a socket on this host."""
     with nothing_left_here(tmp_path) as found:
+        found.services |= {port for daemon in staged.daemons for port in daemon.ports.values()}
         for name, value in found.environment.items():
             if name != "JUPYTER_PATH":  # where `install` writes
                 monkeypatch.setenv(name, value)

@@ -27,14 +27,13 @@ async def failed_start(directory: Path, argv: list[str] | None = None, **setting
     **settings
         The provisioner's.
     """
-    manager = AsyncKernelManager(kernel_name=install(directory, argv, settings))
-    return await error_of(manager)
+    return await failed_start_of(install(directory, argv, settings))
 
 
-async def error_of(manager: AsyncKernelManager, limit_s: float = LIMIT_S) -> SparkKernelError:
-    """Start this manager's kernel, and return the error that it ends with."""
+async def failed_start_of(name: str) -> SparkKernelError:
+    """Start a kernel of this kernelspec, and return the error that it ends with."""
     with pytest.raises(SparkKernelError) as caught:
-        await asyncio.wait_for(manager.start_kernel(), limit_s)
+        await asyncio.wait_for(AsyncKernelManager(kernel_name=name).start_kernel(), LIMIT_S)
     check_words(caught.value)
     return caught.value
 

@@ -57,6 +57,17 @@ def test_options_win_over_the_environment(
     assert capsys.readouterr().out.startswith(f"with ('/c', '{spark_home}', '/s', ")
 
 
+def test_settings_come_from_the_environment(
+    spark_home: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SPARKKERNELS_SPARK_HOME", spark_home)
+    monkeypatch.setenv("SPARKKERNELS_STAGING_DIR", "/apps/sparkkernels")
+    monkeypatch.setenv("SPARKKERNELS_STAGING_ADMINS", '["ops"]')
+    assert main(["stage"]) == 0
+    expected = f"with ('/etc/hadoop', '{spark_home}', '/apps/sparkkernels', ('ops',))"
+    assert capsys.readouterr().out.startswith(expected)
+
+
 def test_what_is_not_allowed_is_one_line(spark_home: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stage", "--spark-home", spark_home, "--staging-dir", "/closed"]) == 1
     assert capsys.readouterr().err == "The staging directory /closed can't be used. Correct its owner.\n"

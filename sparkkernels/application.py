@@ -23,11 +23,12 @@ from .states import POLL, TRANSITIONS, ApplicationState, Phase
 
 #: Seconds an application has to finish by itself once it was asked to.
 GRACE_S = 5.0
-#: Lines of the container's output in an error; Spark's own at level INFO are none of them.
+#: Lines of the container's output in an error, and what says nothing there: Spark's own lines at level INFO,
+#: and the frames of Java's stacks.
 LINES = 20
-PROGRESS = re.compile(r"\S+ \S+ INFO \S+: ")
-#: What the supervisor says of its end begins so; it needs no log beside it.
-SUPERVISOR = "sparkkernels: "
+NOISE = re.compile(r"\S+ \S+ INFO \S+: |\s+at \S+\(.*\)$|\s+\.\.\. \d+ more$")
+#: In diagnostics that need no log beside them: the supervisor's own words, a log's end that YARN quotes.
+OUTPUT_QUOTED = ("sparkkernels: ", "bytes of stderr :")
 LOGS_HINT = "Read the container's log: jupyter sparkkernels logs {}"
 
 
@@ -245,9 +246,9 @@ class Application:
         kernel = self._link.kernel
         if self.ended:
             return await self.failure("The Spark application ended before its kernel was ready.")
-        how = kernel.text if kernel.state == "failed" else describe_exit(kernel.returncode)
+        ended = f"The kernel process could not start: {describe_exit(kernel.returncode)}."
         return ApplicationFailed(
-            f"The kernel process could not start: {how.rstrip('.')}.",
+            kernel.text if kernel.state == "failed" else ended,
             application_id=self.application_id,
             diagnostics=last_lines(kernel.text, LINES) if kernel.state == "exited" else "",
             hint=hint_for(kernel.text) or "Check the kernelspec's argv, and its python's packages.",
@@ -259,8 +260,9 @@ class Application:
         cause = self.cause_of_death()
         said = report.diagnostics.strip() if report else ""
         rest = "\n".join(line for line in said.splitlines() if not cause or cause not in line)
-        output = "" if said.startswith(SUPERVISOR) else self.last_lines()
-        if self.application_id is not None and not output and not said.startswith(SUPERVISOR):
+        has_output = any(mark in said for mark in OUTPUT_QUOTED)
+        output = "" if has_output else self.last_lines()
+        if self.application_id is not None and not output and not has_output:
             try:
                 output = last_lines(await in_thread(self._backend.logs, self.application_id), LINES)
             except SparkKernelError as error:
@@ -268,7 +270,7 @@ class Application:
         return ApplicationFailed(
             message if not cause else f"{message.rstrip('.')}: {cause[:1].lower()}{cause[1:]}",
             application_id=self.application_id,
-            diagnostics="\n\n".join(part for part in (rest, output) if part),
+            diagnostics="\n\n".join(part for part in (last_lines(rest, 2 * LINES), output) if part),
             tracking_url=report.tracking_url if report else "",
             hint=hint_for(f"{said}\n{output}") or LOGS_HINT.format(self.application_id),
         )
@@ -320,8 +322,8 @@ class Application:
 
 
 def last_lines(text: str, count: int) -> str:
-    """The last lines of a text that say something: neither blank nor Spark's report of its own progress."""
-    lines = [line.rstrip() for line in text.splitlines() if line.strip() and not PROGRESS.match(line)]
+    """The last lines of a text that say something."""
+    lines = [line.rstrip() for line in text.splitlines() if line.strip() and not NOISE.match(line)]
     return "\n".join(lines[-count:])
 
 
@@ -337,7 +339,7 @@ def describe_exit(returncode: int | None) -> str:
 #: What in a log tells which step to take.
 HINTS: list[tuple[str, str]] = [
     (
-        "No module named ipykernel",
+        "No module named '?ipykernel",
         "Install ipykernel for the workers' python (the kernelspec's --python), or name another python.",
     ),
     ("No module named", "Install the missing module for the workers' python (the kernelspec's --python)."),
@@ -359,4 +361,4 @@ HINTS: list[tuple[str, str]] = [
 
 def hint_for(text: str) -> str:
     """The step to take for what a log says, "" when nothing is known."""
-    return next((hint for pattern, hint in HINTS if pattern in text), "")
+    return next((hint for pattern, hint in HINTS if re.search(pattern, text)), "")

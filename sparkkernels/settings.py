@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from traitlets import Dict, Enum, Float, Int, List, TraitError, TraitType, Unicode
+from traitlets import Dict, Enum, Float, HasTraits, Int, List, TraitError, TraitType, Unicode
 from traitlets.config import LoggingConfigurable
 
 from .errors import ConfigurationError
@@ -20,11 +20,13 @@ from .errors import ConfigurationError
 PREFIX = "SPARKKERNELS_"
 
 
-def read_environment(trait: TraitType[Any, Any], name: str, text: str) -> Any:
+def read_environment(owner: HasTraits, trait: TraitType[Any, Any], name: str, text: str) -> Any:
     """The value of a trait from the environment, read strictly.
 
     Parameters
     ----------
+    owner : HasTraits
+        Whose trait it is.
     trait : TraitType
         The trait it is for: numbers are numbers, dicts and lists are JSON, all else is the text itself.
     name : str
@@ -46,7 +48,7 @@ def read_environment(trait: TraitType[Any, Any], name: str, text: str) -> Any:
     ]
     read, what = next((read, what) for kind, read, what in readers if isinstance(trait, kind))
     try:
-        return trait._validate(None, read(text))
+        return trait._validate(owner, read(text))
     except (ValueError, TraitError) as error:
         raise ConfigurationError(
             f"The environment variable {name} is not {what}: {text!r}.",
@@ -129,7 +131,7 @@ class Settings(LoggingConfigurable):
         text = os.environ.get(variable)
         if text is None:
             return default
-        return read_environment(self.traits()[name], variable, text)
+        return read_environment(self, self.traits()[name], variable, text)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -12,7 +12,7 @@ Patch = Callable[[Any], None]
 
 
 def patch_on_import(patches: Mapping[str, Patch]) -> None:
-    """Call each patch with its module as soon as that is imported; none of them may be imported yet.
+    """Call each patch with its module as soon as that is imported, or now if it is already.
 
     Parameters
     ----------
@@ -20,6 +20,9 @@ def patch_on_import(patches: Mapping[str, Patch]) -> None:
         What to call for which module.
     """
     sys.meta_path.insert(0, _Finder(patches))
+    for name, patch in patches.items():
+        if name in sys.modules:
+            patch(sys.modules[name])
 
 
 class _Finder(importlib.abc.MetaPathFinder):

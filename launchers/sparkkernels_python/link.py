@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
+import contextlib
 import sys
 import threading
 import time
 import traceback
 from typing import TYPE_CHECKING, Any, Callable, Optional, Tuple
 
+from .background import BackgroundImport
 from .cells import Cells
 from .channel import Channel
 from .errors import SparkContextFailed
@@ -50,11 +51,13 @@ class SparkLink:
         self._attaching: Optional[threading.Thread] = None
         self._failure = ""
         self._wanted = threading.Event()
+        self._pyspark = BackgroundImport("pyspark.sql")
         self._was_attached = False
         self._released = threading.Event()
 
     def start(self) -> None:
         """Listen to the supervisor; attach as soon as there is something to attach to."""
+        self._pyspark.watch()
         threading.Thread(target=self._listen, name="spark-link", daemon=True).start()
 
     def exists(self) -> bool:
@@ -80,6 +83,7 @@ class SparkLink:
         attachment = self._attachment
         if attachment is None:
             self._wanted.set()
+            self._pyspark.now()
             with self._changed:
                 if self._gateway is not None and self._attaching is None and not self._failure:
                     self._attach()
@@ -137,6 +141,8 @@ class SparkLink:
             self._text = text
             if state == "failed":
                 self._failure = "The SparkContext could not be started.\n%s\n%s" % (text, AGAIN)
+            elif state == "none":
+                self._pyspark.end()
             elif state == "stopped":
                 self._failure = "The SparkContext of this application has ended.\n%s\n%s" % (text, AGAIN)
             self._changed.notify_all()
@@ -151,10 +157,8 @@ class SparkLink:
     def _import_early(self) -> None:
         """Have pyspark imported when the context is ready."""
         self._wanted.wait(IMPORT_AFTER_S)
-        try:
-            importlib.import_module("pyspark.sql")
-        except ImportError:
-            return  # attaching will say so
+        with contextlib.suppress(ImportError):  # who needs it will say so
+            self._pyspark.in_background()
 
     def _attach(self) -> None:
         """To be called with the lock held."""
@@ -165,15 +169,18 @@ class SparkLink:
         assert self._gateway is not None
         attachment: Optional[Attachment] = None
         try:
+            if not self._was_attached:
+                self._wanted.wait(IMPORT_AFTER_S)
+            self._pyspark.in_background()
             from .attach import Attachment
 
             attachment = Attachment(self._gateway[0], self._gateway[1], self._cells)
             self._on_attached(attachment.session)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 whatever it is, the notebook gets to hear of it
+            traceback.print_exc(file=sys.__stderr__)
             cause = "".join(traceback.format_exception_only(type(error), error)).strip()
             with self._changed:
                 self._failure = "This kernel could not attach to its SparkContext.\n%s\n%s" % (cause, AGAIN)
-            raise  # onto the container's output
         finally:
             with self._changed:
                 self._attachment = attachment

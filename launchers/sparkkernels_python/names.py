@@ -11,13 +11,16 @@ import builtins
 import contextlib
 import re
 import sys
+import threading
 from typing import Any, Callable, Dict, Iterator
 
 NAMES = ("spark", "sc")
 #: A function keeps the builtins it was made with (Python >= 3.10) and is slower with these for good. So they
 #: are used only for code that says one of the names, or may run other code that does.
-TELLS = re.compile(r"\b(spark|sc|exec|eval|compile|get_ipython|runpy)\b|%|^\s*[!?/]", re.MULTILINE)
+TELLS = re.compile(r"\b(spark|sc|exec|eval|compile|get_ipython|runpy)\b|^\s*[%!/,;]|=\s*%", re.MULTILINE)
 KEPT_BY_FUNCTIONS = sys.version_info >= (3, 10)
+#: Builtins that ipykernel, IPython and people replace while code runs: looked up each time.
+CHANGING = ("__import__", "display", "exit", "get_ipython", "input", "open", "print", "quit")
 
 
 class LateBuiltins(Dict[str, Any]):
@@ -30,8 +33,12 @@ class LateBuiltins(Dict[str, Any]):
     """
 
     def __init__(self, resolve: Callable[[str], Any]) -> None:
-        super().__init__(vars(builtins))
+        super().__init__()
         self._resolve = resolve
+
+    def refresh(self) -> None:
+        """Have those of Python that are there now; the changing ones are looked up when they are wanted."""
+        self.update((name, value) for name, value in vars(builtins).items() if name not in CHANGING)
 
     def __missing__(self, name: str) -> Any:
         __tracebackhide__ = True
@@ -58,7 +65,10 @@ class NotebookNames:
     def __init__(self, namespace: Dict[str, Any], session: Callable[[], Any]) -> None:
         self._namespace = namespace
         self._session = session
+        self._plain = namespace.get("__builtins__", builtins)
         self._late = LateBuiltins(self._resolve)
+        self._lock = threading.Lock()
+        self._running = 0
         self._pending = True
 
     def bind(self, session: Any) -> None:
@@ -73,13 +83,17 @@ class NotebookNames:
         if not self._pending or (KEPT_BY_FUNCTIONS and not TELLS.search(code)):
             yield
             return
-        plain = self._namespace.get("__builtins__", builtins)
-        self._late.update(vars(builtins))
-        self._namespace["__builtins__"] = self._late
+        with self._lock:  # subshells run code at the same time
+            self._running += 1
+            self._late.refresh()
+            self._namespace["__builtins__"] = self._late
         try:
             yield
         finally:
-            self._namespace["__builtins__"] = plain
+            with self._lock:
+                self._running -= 1
+                if self._running == 0:
+                    self._namespace["__builtins__"] = self._plain
 
     def _resolve(self, name: str) -> Any:
         __tracebackhide__ = True

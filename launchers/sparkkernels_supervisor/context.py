@@ -28,6 +28,8 @@ DEFAULTS = {
 SWEEP_S, SWEEP_EVERY_S = 30.0, 0.5
 #: Seconds for telling the ApplicationMaster why it fails.
 FAIL_S = 5.0
+#: Seconds between two looks whether somebody stopped the context.
+LOOK_EVERY_S = 5.0
 #: Lines of a Java stack that are worth reading.
 STACK_LINES = 6
 
@@ -156,12 +158,14 @@ class SparkApplication:
 
     def is_stopped(self) -> bool:
         """Whether the context was stopped by somebody, a thing that no later context of the JVM can mend."""
+        text = "The SparkContext was stopped."
         try:
             stopped = self._jsc is not None and bool(self._jsc.sc().isStopped())
-        except Py4JError:
-            stopped = True  # the JVM is gone
+        except Py4JError as error:
+            stopped = True
+            text = "The application's JVM does not answer any more: %s" % error
         if stopped and self.status["state"] == "ready":
-            self._change("stopped", "The SparkContext was stopped.")
+            self._change("stopped", text)
         return stopped
 
     def stop(self, timeout_s: float = 10.0) -> bool:
@@ -239,6 +243,8 @@ class SparkApplication:
             raise  # onto the container's stderr, for the administrator
         else:
             self._change("ready", "The application %s is ready." % self.status["application_id"])
+            while not self.is_stopped():
+                time.sleep(LOOK_EVERY_S)
 
     def _change(self, state: str, text: str) -> None:
         self.status = dict(self.status, state=state, text=text)

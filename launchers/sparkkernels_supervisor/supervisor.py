@@ -84,8 +84,9 @@ class Supervisor:
         self._output.look()
         self._session.shut()
         await asyncio.sleep(0.05)  # for what is written to leave the TLS transport
-        if self._why and self._spark is not None:
-            self._spark.fail(code, "sparkkernels: %s" % self._why)  # the last: the JVM ends us for it
+        # Who sent a signal knows better why. The last thing to do: the JVM ends us for it.
+        if code in (EXIT_NO_RELAY, EXIT_BUG) and self._spark is not None:
+            self._spark.fail(code, "sparkkernels: %s" % self._why)
         return code
 
     def _finish(self, code: int, why: str) -> None:

@@ -138,11 +138,12 @@ class Link:
         waiter: concurrent.futures.Future[None] = concurrent.futures.Future()
         with self._lock:
             self._waiters.append(waiter)
+        change = asyncio.wrap_future(waiter)
         try:
-            await asyncio.wait_for(asyncio.wrap_future(waiter), timeout_s)
-        except TimeoutError:
-            pass
+            # Before Python 3.12 wait_for swallows a cancellation that comes together with the change.
+            await asyncio.wait([change], timeout=timeout_s)
         finally:
+            change.cancel()
             with self._lock:
                 if waiter in self._waiters:
                     self._waiters.remove(waiter)

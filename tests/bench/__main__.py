@@ -40,7 +40,8 @@ def write_kernelspecs(directory: Path) -> None:
     local = directory / "share" / "jupyter" / "kernels" / "bench-local"
     local.mkdir(parents=True)
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    (local / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "local", "language": "python"}))
+    spec = {"argv": argv, "display_name": "local", "language": "python"}
+    (local / "kernel.json").write_text(json.dumps(spec))
 
 
 def bare_submit(spark_home: str, directory: Path, archive: str | None) -> float:
@@ -100,7 +101,7 @@ async def idle(running: Kernel, figures: Figures, cluster: Cluster) -> None:
 
 def held_containers(cluster: Cluster) -> float:
     """Containers of the applications that run."""
-    return sum(app.get("runningContainers", 0) for app in cluster.applications(["RUNNING"]))
+    return float(sum(app.get("runningContainers", 0) for app in cluster.applications(["RUNNING"])))
 
 
 def supervisor_mib(cluster: Cluster) -> float:

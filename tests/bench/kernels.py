@@ -68,7 +68,7 @@ class Kernel:
 
     async def heartbeats(self, count: int) -> list[float]:
         """Bare round trips on the heartbeat channel: the relay and nothing else."""
-        socket = self.manager.connect_hb()
+        socket: Any = self.manager.connect_hb()
         times = []
         try:
             for _ in range(count):
@@ -103,9 +103,7 @@ class Kernel:
             if message["msg_type"] == "stream" and running in message["content"]["text"]:
                 started.set()
 
-        cell = asyncio.ensure_future(
-            self.client.execute_interactive(code, timeout=LIMIT_S, output_hook=look)
-        )
+        cell = asyncio.ensure_future(self.client.execute_interactive(code, timeout=LIMIT_S, output_hook=look))
         await asyncio.wait_for(started.wait(), LIMIT_S)
         await asyncio.sleep(1.0)
         begun = time.perf_counter()

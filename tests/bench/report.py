@@ -58,7 +58,8 @@ class Figures:
             rows.append(f"| {what} | {self.median(ours) / self.median(other):.2f} | {most} |")
         for what, ours, other, most in DIFFERENCES:
             rows.append(f"| {what} | {self.median(ours) - self.median(other):.2f} | {most} |")
-        rows += ["", "| figure (s, unless said) | median | least | most | n |", "| --- | ---: | ---: | ---: | ---: |"]
+        rows += ["", "| figure (s, unless said) | median | least | most | n |"]
+        rows += ["| --- | ---: | ---: | ---: | ---: |"]
         for name, figures in self._figures.items():
             spread = f"{min(figures):.3f} | {max(figures):.3f} | {len(figures)}"
             rows.append(f"| {name} | {statistics.median(figures):.3f} | {spread} |")

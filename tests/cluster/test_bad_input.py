@@ -111,7 +111,9 @@ async def test_an_unreachable_resourcemanager_is_named(staged: Cluster, tmp_path
     assert "connection refused" in error.diagnostics
 
 
-async def test_a_dead_resourcemanager_is_told_and_the_next_start_works(staged: Cluster, tmp_path: Path) -> None:
+async def test_a_dead_resourcemanager_is_told_and_the_next_start_works(
+    staged: Cluster, tmp_path: Path
+) -> None:
     daemon = staged.daemon("resourcemanager")
     await asyncio.to_thread(daemon.kill)
     try:

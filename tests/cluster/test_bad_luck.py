@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
-import os
 import signal
 import socket
 import subprocess
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import pytest
 from jupyter_client.manager import AsyncKernelManager
 
 from sparkkernels.errors import ApplicationFailed, LaunchTimeout, SparkKernelError, SubmitError
+from tests.leaks import Leaks
 
 from .conftest import FINAL, LIMIT_S, Kernels, install, until
 from .failed_start import check_words, failed_start
@@ -30,6 +30,7 @@ pytestmark = [pytest.mark.usefixtures("leaks"), pytest.mark.timeout(300)]
 
 #: A kernel that would be killed by its second large array.
 SMALL = {"spark.driver.memory": "512m", "spark.driver.memoryOverhead": "384m"}
+MAKES_COMMAND = "org.apache.spark.launcher.Main"
 EAT = "hoard = [b'x' * 2**26 for _ in range(64)]"
 
 
@@ -54,7 +55,7 @@ class Start:
             if self.task.done():
                 self.task.result()
                 raise AssertionError("the start was over before that moment")
-            provisioner = self.manager.provisioner
+            provisioner: Any = self.manager.provisioner
             self.application = self.application or (provisioner and provisioner._application)
             return self.application and moment(self)
 
@@ -70,12 +71,22 @@ class Start:
     @property
     def submitting_jvm(self) -> psutil.Process | None:
         """The JVM of its spark-submit."""
-        kernel_id = self.manager.kernel_id
-        for process in psutil.Process().children(recursive=True):
-            command = process.cmdline()
-            if "org.apache.spark.deploy.SparkSubmit" in command and kernel_id in " ".join(command):
-                return process
-        return None
+        below = psutil.Process().children(recursive=True)
+        return next((process for process in below if submitting(process, self.manager.kernel_id)), None)
+
+
+def submitting(process: psutil.Process, kernel_id: str = "") -> bool:
+    """Whether this is spark-submit's JVM; not the short-lived one that prints the command line for it."""
+    try:
+        command = process.cmdline()
+    except psutil.Error:  # it has ended meanwhile
+        return False
+    main = "org.apache.spark.deploy.SparkSubmit"
+    return (
+        main in command
+        and command[command.index(main) - 1] != MAKES_COMMAND
+        and kernel_id in " ".join(command)
+    )
 
 
 def is_submitting(start: Start) -> psutil.Process | None:
@@ -113,7 +124,8 @@ async def test_a_start_cancelled_at_any_moment_leaves_nothing(staged: Cluster, t
         start.task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await start.task
-        assert start.manager.provisioner.application_id is None
+        provisioner: Any = start.manager.provisioner
+        assert provisioner.application_id is None
 
     moments = (lambda start: True, is_submitting, has_an_id, has_a_container, is_registered)
     await asyncio.gather(*map(cancelled, moments))
@@ -173,22 +185,30 @@ async def test_a_container_killed_for_its_memory_is_explained_and_the_next_start
         assert (await notebook.ok("6 * 7")).value == "42"
 
 
+@pytest.mark.parametrize("accepted", [False, True], ids=["before YARN knows it", "accepted"])
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 async def test_a_server_that_ends_while_its_only_kernel_starts_leaves_nothing(
-    staged: Cluster, tmp_path: Path, signum: signal.Signals
+    staged: Cluster, tmp_path: Path, leaks: Leaks, signum: signal.Signals, accepted: bool
 ) -> None:
     name = install(tmp_path, None, {})
-    before = {app["id"] for app in staged.applications()}
+    before = len(staged.applications())
+    leaks.excused += ["jupyter_cookie_secret", "jpserver-*"]  # the server's own, which SIGINT leaves
     async with jupyter_server(tmp_path / "server.log") as (server, ask):
+
+        def reached() -> bool:
+            if accepted:
+                return len(staged.applications()) > before
+            return any(submitting(process) for process in psutil.Process(server.pid).children(recursive=True))
+
         asked = asyncio.ensure_future(asyncio.to_thread(ask, "api/kernels", {"name": name}))
-        await until(lambda: {app["id"] for app in staged.applications()} - before, "it is submitted")
+        await until(reached, "it is submitted")
         server.send_signal(signum)
         assert await asyncio.to_thread(server.wait, LIMIT_S) is not None
         await asyncio.wait([asked])
     assert [app["id"] for app in staged.applications() if app["state"] not in FINAL] == []
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def jupyter_server(
     log: Path,
 ) -> AsyncIterator[tuple[subprocess.Popen[bytes], Callable[[str, dict[str, str]], Any]]]:

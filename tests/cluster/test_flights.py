@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
+
+import pytest
 
 import demo
 import flights_data
-import pytest
+from sparkkernels.cli.main import main as sparkkernels_command
 
 from .conftest import FINAL
 from .harness import Cluster
@@ -27,8 +27,8 @@ def test_the_flights_notebook_gives_on_yarn_the_figures_that_it_gives_here(
     with monkeypatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        run = [sys.executable, "-m", "sparkkernels.cli", "install", "--language", "python", "--master", "yarn"]
-        assert os.spawnv(os.P_WAIT, run[0], [*run, "--user", "--name", KERNEL]) == 0
+        install = ["install", "--language", "python", "--master", "yarn", "--user", "--name", KERNEL]
+        assert sparkkernels_command(install) == 0
     server = demo.Server(environment, tmp_path / "server.log")
     try:
         server.wait_until_up()

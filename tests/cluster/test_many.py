@@ -14,12 +14,14 @@ from .conftest import Kernels
 def held() -> dict[str, object]:
     """What this process holds that a kernel could have left."""
     mine = psutil.Process()
-    threads = [t.name for t in threading.enumerate() if t.name.startswith("sparkkernels")]
+    threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("sparkkernels")]
+    listening = [c.laddr for c in mine.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+    files = Path(os.environ["JUPYTER_RUNTIME_DIR"]).rglob("*")
     return {
         "children": sorted(child.name() for child in mine.children(recursive=True)),
-        "listening": sorted(str(c.laddr) for c in mine.net_connections("tcp") if c.status == psutil.CONN_LISTEN),
+        "listening": sorted(map(str, listening)),
         "threads": sorted(name for name in threads if "blocking" not in name),
-        "files": sorted(str(path) for path in Path(os.environ["JUPYTER_RUNTIME_DIR"]).rglob("*") if path.is_file()),
+        "files": sorted(str(path) for path in files if path.is_file()),
         "temporary": sorted(path.name for path in Path("/tmp").glob("sparkkernels*")),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import re
 import socket
@@ -27,6 +28,7 @@ ON_EACH_WORKER = {
     "spark.driver.memory": "512m",
     "spark.driver.memoryOverhead": "512m",
 }
+ALONE_ON_A_WORKER = {"spark.driver.memory": "2g", "spark.driver.memoryOverhead": "1g"}
 HOSTS = """
 import socket
 hosts = set()
@@ -81,21 +83,28 @@ async def test_a_kernel_computes_on_every_worker_and_none_is_connected_to(
         assert (await notebook.ok(LISTENING)).value == "['127.0.0.1']"
 
 
-@pytest.mark.parametrize("reject", [True, False], ids=["refused", "dropped"])
 async def test_a_worker_that_cannot_reach_the_relay_says_which_addresses_it_tried(
-    staged: Cluster, tmp_path: Path, reject: bool
+    staged: Cluster, tmp_path: Path
 ) -> None:
-    for worker in staged.workers:
-        worker.block_host_ports(reject=reject)
-    error = await failed_start(
-        tmp_path, registration_timeout_s=8, relay_addresses=[staged.host_address, "no-such-host.invalid"]
+    refusing, silent = staged.workers
+    refusing.block_host_ports(reject=True)
+    silent.block_host_ports()
+    start = functools.partial(
+        failed_start,
+        tmp_path,
+        registration_timeout_s=8,
+        relay_addresses=[staged.host_address, "no-such-host.invalid"],
+        spark_conf=ALONE_ON_A_WORKER,
     )
-    assert isinstance(error, ApplicationFailed)
-    assert "could not reach the Jupyter server's relay within 8 s" in str(error).splitlines()[0]
-    why = "Connection refused" if reject else "no answer"
-    assert re.search(rf"^Tried {staged.host_address}:\d+: {why}$", str(error), re.M)
-    assert re.search(r"^Tried no-such-host\.invalid:\d+: .*name resolution$", str(error), re.M)
-    assert "relay_addresses" in error.hint
+    errors = await asyncio.gather(start(), start())
+    for error in errors:
+        assert isinstance(error, ApplicationFailed)
+        assert "could not reach the Jupyter server's relay within 8 s" in str(error).splitlines()[0]
+        assert re.search(r"^Tried no-such-host\.invalid:\d+: .*name resolution$", str(error), re.M)
+        assert "relay_addresses" in error.hint
+    for worker, why in ((refusing, "Connection refused"), (silent, "no answer")):
+        (error,) = [error for error in errors if f"the worker {worker.address} " in str(error)]
+        assert re.search(rf"^Tried {staged.host_address}:\d+: {why}$", str(error), re.M)
 
 
 async def test_a_cable_pulled_for_seconds_in_the_middle_of_a_cell_loses_nothing(

@@ -110,8 +110,7 @@ def test_an_idle_kernel_is_culled(start: StartServer) -> None:
         (
             {},
             ("/no/such/command", "{connection_file}"),
-            "The kernel process could not start: The kernel's command '/no/such/command' could not be started:"
-            " No such file or directory.",
+            "The kernel's command '/no/such/command' could not be started: No such file or directory.",
             "Name a command that exists",
         ),
         (

@@ -35,6 +35,7 @@ SMALL = {
     "spark.sql.shuffle.partitions": "2",
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
 }
+SCRIPT = "gate.sh"
 WAITING = "Waiting for Spark: the application is starting its SparkContext …"
 
 
@@ -138,7 +139,7 @@ class SparkNotebook:
 
 def gate_conf(directory: Path) -> dict[str, str]:
     """Settings with which a SparkContext is not made before the file ``gate`` is there."""
-    script = directory / "gate.sh"
+    script = directory / SCRIPT
     script.write_text(
         f"#!/bin/sh\nwhile [ ! -e {directory}/gate ]; do sleep 0.05; done\n"
         """echo '{"name": "gate", "addresses": ["0"]}'\n"""
@@ -190,12 +191,17 @@ async def test_completion_and_inspection_do_not_wait(notebook: SparkNotebook) ->
         "from pyspark.sql import SparkSession\nSparkSession.builder.getOrCreate()",
         "from pyspark import SparkContext\nSparkContext()",
         "from pyspark.sql.functions import col\ncol('x')",
+        "import sys; sys.path.insert(0, '{directory}')\nimport at_import",
+        "%run -i {directory}/script.py",
     ],
 )
 async def test_code_that_needs_spark_says_once_what_it_waits_for_and_can_be_interrupted(
-    notebook: SparkNotebook, code: str
+    notebook: SparkNotebook, tmp_path: Path, code: str
 ) -> None:
-    result = await notebook.interrupted(code, "Waiting")
+    (tmp_path / "script.py").write_text("rows = spark.range(3)\n")
+    source = "from pyspark.sql import SparkSession\nsession = SparkSession.builder.getOrCreate()\n"
+    (tmp_path / "at_import.py").write_text(source)
+    result = await notebook.interrupted(code.format(directory=tmp_path), "Waiting")
     assert result.error.startswith("KeyboardInterrupt")
     assert result.seconds < 3
     assert result.warned == WAITING + "\n"
@@ -209,7 +215,6 @@ async def test_the_wait_ends_with_the_real_session_wherever_the_name_stands(note
             return spark.range(3).count()
         def helper(text):
             return len(text) + 1
-        assert type(helper.__builtins__ if hasattr(helper, "__builtins__") else {}) is dict or True
         """
     )
     cell = await notebook.begun(
@@ -432,11 +437,16 @@ async def test_a_restart_keeps_the_application_and_nothing_of_the_old_kernel(
 # -- no context ------------------------------------------------------------------------------------------
 
 
-async def test_a_context_that_failed_gives_its_cause_and_the_notebook_goes_on(tmp_path: Path) -> None:
-    broken = tmp_path / "broken.sh"
-    broken.write_text("#!/bin/sh\necho 'no gate here'\n")
-    broken.chmod(0o755)
-    conf = {**SMALL, **gate_conf(tmp_path), "spark.driver.resource.gate.discoveryScript": str(broken)}
+async def test_a_notebook_without_spark_does_not_know_the_names() -> None:
+    async with running(write_kernelspec("none", argv=ARGV, spark_context="none")) as (manager, client):
+        notebook = SparkNotebook(manager, client, Path())
+        assert (await notebook.run("spark")).error == "NameError: name 'spark' is not defined"
+
+
+async def test_a_context_that_failed_gives_its_cause_and_the_next_kernel_has_another(tmp_path: Path) -> None:
+    conf = {**SMALL, **gate_conf(tmp_path)}
+    gate = (tmp_path / SCRIPT).read_text()
+    (tmp_path / SCRIPT).write_text("#!/bin/sh\necho 'no gate here'\n")
     name = write_kernelspec("broken", argv=ARGV, master="local[2]", spark_context="eager", spark_conf=conf)
     async with running(name) as (manager, client):
         notebook = SparkNotebook(manager, client, tmp_path / "gate")
@@ -450,3 +460,7 @@ async def test_a_context_that_failed_gives_its_cause_and_the_notebook_goes_on(tm
             assert "no gate here" in "".join(lines[1:3])
             assert lines[-1] == "Restart the kernel to try again."
         assert await notebook.value("1 + 1") == "2"
+        (tmp_path / SCRIPT).write_text(gate)
+        await notebook.restart()
+        await notebook.with_spark()
+        assert await notebook.value("spark.range(3).count()") == "3"

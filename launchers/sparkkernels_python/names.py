@@ -20,7 +20,7 @@ NAMES = ("spark", "sc")
 TELLS = re.compile(r"\b(spark|sc|exec|eval|compile|get_ipython|runpy)\b|^\s*[%!/,;]|=\s*%", re.MULTILINE)
 KEPT_BY_FUNCTIONS = sys.version_info >= (3, 10)
 #: Builtins that ipykernel, IPython and people replace while code runs: looked up each time.
-CHANGING = ("__import__", "display", "exit", "get_ipython", "input", "open", "print", "quit")
+CHANGING = ("display", "exit", "get_ipython", "input", "open", "print", "quit")
 
 
 class LateBuiltins(Dict[str, Any]):

@@ -70,7 +70,8 @@ def _patch_context(link: SparkLink, module: Any) -> None:
                 super()._ensure_initialized(instance, gateway, conf)
 
         def stop(self) -> None:
-            if not link.release(self):
+            # A second stop() of the same object must not touch the one that came after it.
+            if not link.release(self) and getattr(self, "_jsc", None) is not None:
                 super().stop()
 
         def stop_here(self) -> None:
@@ -116,7 +117,7 @@ def _patch_session(link: SparkLink, module: Any) -> None:
 
     @functools.wraps(stop)
     def patched_stop(self: Any) -> None:
-        if not link.release(self._sc):
+        if not link.release(self._sc) and self._sc._jsc is not None:
             stop(self)
 
     builder.getOrCreate = patched_get_or_create

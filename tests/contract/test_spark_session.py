@@ -192,13 +192,11 @@ async def test_completion_and_inspection_do_not_wait(notebook: SparkNotebook) ->
         "from pyspark import SparkContext\nSparkContext()",
         "from pyspark.sql.functions import col\ncol('x')",
         "import sys; sys.path.insert(0, '{directory}')\nimport at_import",
-        "%run -i {directory}/script.py",
     ],
 )
 async def test_code_that_needs_spark_says_once_what_it_waits_for_and_can_be_interrupted(
     notebook: SparkNotebook, tmp_path: Path, code: str
 ) -> None:
-    (tmp_path / "script.py").write_text("rows = spark.range(3)\n")
     source = "from pyspark.sql import SparkSession\nsession = SparkSession.builder.getOrCreate()\n"
     (tmp_path / "at_import.py").write_text(source)
     result = await notebook.interrupted(code.format(directory=tmp_path), "Waiting")
@@ -208,7 +206,10 @@ async def test_code_that_needs_spark_says_once_what_it_waits_for_and_can_be_inte
     assert await notebook.value("1 + 1") == "2"
 
 
-async def test_the_wait_ends_with_the_real_session_wherever_the_name_stands(notebook: SparkNotebook) -> None:
+async def test_the_wait_ends_with_the_real_session_wherever_the_name_stands(
+    notebook: SparkNotebook, tmp_path: Path
+) -> None:
+    (tmp_path / "script.py").write_text("rows = spark.range(3)\n")
     await notebook.run(
         """
         def early():
@@ -218,17 +219,18 @@ async def test_the_wait_ends_with_the_real_session_wherever_the_name_stands(note
         """
     )
     cell = await notebook.begun(
-        """
+        f"""
         %%time
+        get_ipython().run_line_magic("run", "-i {tmp_path}/script.py")
         from pyspark.sql import SparkSession
-        print(early(), eval("spark is spark"), isinstance(spark, SparkSession), type(spark).__module__)
+        print(rows.count(), early(), eval("spark is spark"), isinstance(spark, SparkSession))
         """,
         "Waiting",
     )
     notebook.gate.touch()
     result = await cell
     assert result.error == ""
-    assert result.printed.startswith("3 True True pyspark.sql.session")
+    assert result.printed.startswith("3 3 True True\n")
     # From now on they are variables like others, and the builtins Python's own.
     assert await notebook.value("'spark' in globals(), 'sc' in globals(), type(__builtins__).__name__") == (
         "(True, True, 'module')"
@@ -366,7 +368,7 @@ async def test_stop_ends_work_and_data_but_not_the_application(notebook: SparkNo
     )
     assert await notebook.value("sc._jsc, SparkSession.getActiveSession()") == "(None, None)"
     await notebook.run("stopped, spark = spark, SparkSession.builder.getOrCreate()\nsc = spark.sparkContext")
-    assert await notebook.value("spark is stopped, spark.range(4).count()") == "(False, 4)"
+    assert await notebook.value("stopped.stop(); spark is stopped, spark.range(4).count()") == "(False, 4)"
     assert await notebook.value("sc.applicationId") == before
     assert await notebook.value("sc._jsc.getPersistentRDDs().size()") == "0"
     await notebook.run("sc.stop()\nfrom pyspark import SparkContext\nsc = SparkContext()")

@@ -90,6 +90,7 @@ def run(names: NotebookNames, namespace: dict[str, Any], code: str) -> None:
         "exec('x = sc')",
         "x = eval('sc')",
         "x = (lambda: sc)()",
+        "import json\nx = sc",
     ],
 )
 def test_code_that_names_spark_gets_the_real_thing_wherever_it_does(

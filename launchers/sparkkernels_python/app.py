@@ -9,6 +9,7 @@ from typing import Any, List, Optional
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 
+from . import interrupts
 from .cells import Cells
 from .channel import Channel
 from .link import SparkLink
@@ -50,6 +51,7 @@ class NotebookSpark:
         self.names = NotebookNames(kernel.shell.user_ns, self._session)
         self.link = SparkLink(channel, self.cells, self.names.bind)
         install(self.link, self.cells)
+        kernel.shell.set_custom_exc((KeyboardInterrupt,), interrupts.show)
 
     def _session(self) -> Any:
         __tracebackhide__ = True

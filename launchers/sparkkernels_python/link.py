@@ -82,12 +82,13 @@ class SparkLink:
         __tracebackhide__ = True
         attachment = self._attachment
         if attachment is None:
+            began = time.monotonic()
             self._wanted.set()
             self._pyspark.now()
             with self._changed:
                 if self._gateway is not None and self._attaching is None and not self._failure:
                     self._attach()
-            self._wait(lambda: self._attachment is not None or self._failure)
+            self._wait(lambda: self._attachment is not None or self._failure, began)
             attachment = self._attachment
             if attachment is None:
                 raise SparkContextFailed(self._failure)
@@ -188,10 +189,10 @@ class SparkLink:
                 self._was_attached = self._was_attached or attachment is not None
                 self._changed.notify_all()
 
-    def _wait(self, over: Callable[[], object]) -> None:
-        """Wait, interruptibly, and say what for when it takes long."""
+    def _wait(self, over: Callable[[], object], began: Optional[float] = None) -> None:
+        """Wait, interruptibly, and say what for when it takes long; it may have begun before."""
         __tracebackhide__ = True
-        speak_at: Optional[float] = time.monotonic() + SILENCE_S
+        speak_at: Optional[float] = (time.monotonic() if began is None else began) + SILENCE_S
         with self._changed:
             while not over():
                 if speak_at is None:

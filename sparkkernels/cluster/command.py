@@ -38,7 +38,7 @@ YARN_DEFAULTS: dict[str, str] = {
     "spark.dynamicAllocation.executorIdleTimeout": "60s",
     # Both are infinite by default, and then executors with cached or shuffled data are never given back.
     "spark.dynamicAllocation.cachedExecutorIdleTimeout": "30min",
-    "spark.dynamicAllocation.shuffleTracking.timeout": "30min",
+    "spark.dynamicAllocation.shuffleTracking.timeout": "10min",
     # The constructor of SparkContext would wait for executors, up to 30 s.
     "spark.scheduler.minRegisteredResourcesRatio": "0",
     # The kernel's Python lives in this part of the container.

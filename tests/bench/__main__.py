@@ -19,7 +19,7 @@ import psutil
 from sparkkernels.cli.main import main as sparkkernels_command
 from tests.cluster.harness import Cluster
 
-from .kernels import Kernel, kernel
+from .kernels import kernel
 from .report import Figures
 
 LIMIT_S = 180.0
@@ -82,7 +82,6 @@ async def ours(figures: Figures, cluster: Cluster) -> None:
         await running.run(SPARK_JOB)
         figures.add("then to first Spark result", time.perf_counter() - begun)
         figures.add("resident memory of the supervisor, MiB", supervisor_mib(cluster))
-        await idle(running, figures, cluster)
         begun = time.perf_counter()
     while any(app["state"] not in ("FINISHED", "FAILED", "KILLED") for app in cluster.applications()):
         if time.perf_counter() - begun > LIMIT_S:
@@ -91,12 +90,11 @@ async def ours(figures: Figures, cluster: Cluster) -> None:
     figures.add("shutdown to a finished application", time.perf_counter() - begun)
 
 
-async def idle(running: Kernel, figures: Figures, cluster: Cluster) -> None:
-    """Containers that the kernel holds once its executors had time to go."""
-    deadline = time.monotonic() + LIMIT_S
-    while (held := held_containers(cluster)) > 1 and time.monotonic() < deadline:
-        await asyncio.sleep(1)
-    figures.add("containers of an idle kernel", held)
+async def idle(figures: Figures, cluster: Cluster) -> None:
+    """Containers that a kernel holds whose Spark is ready and has nothing to do."""
+    async with kernel("bench-yarn") as (running, _):
+        await running.run("spark.version")
+        figures.add("containers of an idle kernel", held_containers(cluster))
 
 
 def held_containers(cluster: Cluster) -> float:
@@ -171,6 +169,7 @@ def measure(figures: Figures, cluster: Cluster, directory: Path, runs: int) -> N
     for _ in range(runs):
         figures.add("bare spark-submit to its first line", bare_submit(spark_home, directory, archive))
         asyncio.run(ours(figures, cluster))
+    asyncio.run(idle(figures, cluster))
     asyncio.run(transport(figures, "bench-local", "local kernel"))
     asyncio.run(transport(figures, "bench-yarn", "through the relay"))
 

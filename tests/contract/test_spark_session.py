@@ -57,6 +57,7 @@ class Result:
     printed: str = ""
     warned: str = ""
     error: str = ""
+    traceback: str = ""
     seconds: float = 0.0
 
 
@@ -91,6 +92,7 @@ class SparkNotebook:
         )
         result.seconds = time.monotonic() - begun
         if reply["content"]["status"] == "error":
+            result.traceback = "\n".join(reply["content"]["traceback"])
             result.error = f"{reply['content']['ename']}: {reply['content']['evalue']}"
         return result
 
@@ -311,6 +313,7 @@ async def test_an_interrupt_ends_the_cell_and_its_jobs_and_the_next_cell_works(
         assert result.error.startswith("KeyboardInterrupt"), result.error
         assert time.monotonic() - begun < 3
         assert "ERROR" not in result.warned
+        assert "sc.parallelize" in result.traceback and "py4j" not in result.traceback
         assert await notebook.value("spark.range(5).count()") == "5"
         assert await notebook.value(ACTIVE) == "[]"
 

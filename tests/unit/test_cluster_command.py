@@ -85,7 +85,7 @@ def test_the_whole_yarn_command() -> None:
         "spark.dynamicAllocation.initialExecutors": "0",
         "spark.dynamicAllocation.minExecutors": "0",
         "spark.dynamicAllocation.shuffleTracking.enabled": "true",
-        "spark.dynamicAllocation.shuffleTracking.timeout": "30min",
+        "spark.dynamicAllocation.shuffleTracking.timeout": "10min",
         "spark.driver.memoryOverhead": "1g",
         "spark.executor.failuresValidityInterval": "1h",
         "spark.executor.memory": "2g",

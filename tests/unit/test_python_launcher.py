@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import traceback
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from sparkkernels_python.background import BackgroundImport
 from sparkkernels_python.cells import Cells
 from sparkkernels_python.channel import Channel
 from sparkkernels_python.errors import SparkContextFailed
+from sparkkernels_python.interrupts import cut
 from sparkkernels_python.link import SparkLink
 from sparkkernels_python.names import NotebookNames
 from sparkkernels_python.settings import split, warn
@@ -284,6 +286,21 @@ def test_a_module_that_is_there_is_patched_at_once(monkeypatch: pytest.MonkeyPat
     patched: list[Any] = []
     imports.patch_on_import({"json": patched.append})
     assert patched == [json]
+
+
+# -- interrupts ---------------------------------------------------------------------------------------------
+
+
+def test_an_interrupt_shows_where_the_notebook_was_and_not_what_pyspark_did() -> None:
+    inside: dict[str, Any] = {"__name__": "pyspark.rdd"}
+    exec("def socket(): raise KeyboardInterrupt\ndef count(): socket()", inside)
+    own: dict[str, Any] = {"__name__": "__main__", "count": inside["count"]}
+    exec("def cell(): count()", own)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        own["cell"]()
+    cut(caught.tb)
+    assert [entry.name for entry in traceback.extract_tb(caught.tb)][1:] == ["cell"]
+    cut(None)
 
 
 # -- imports in the background ------------------------------------------------------------------------------

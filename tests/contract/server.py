@@ -58,7 +58,9 @@ class Server:
         except requests.ConnectionError:
             return False
 
-    def request(self, method: str, path: str, timeout: float = HANG_S, **content: Any) -> requests.Response:
+    def request(
+        self, method: str, path: str, /, timeout: float = HANG_S, **content: Any
+    ) -> requests.Response:
         """One REST request."""
         return requests.request(
             method,
@@ -70,9 +72,9 @@ class Server:
 
     def get(self, path: str, timeout: float = HANG_S) -> requests.Response:
         """GET."""
-        return self.request("GET", path, timeout)
+        return self.request("GET", path, timeout=timeout)
 
-    def post(self, path: str, **content: Any) -> Any:
+    def post(self, path: str, /, **content: Any) -> Any:
         """POST, whose answer's JSON is returned."""
         response = self.request("POST", path, **content)
         assert response.ok, f"{response.status_code}: {response.text}"
@@ -158,7 +160,8 @@ class WebSocketClient:
                 return False
             if message["msg_type"] == "stream":
                 text.append(message["content"]["text"])
-            return message["msg_type"] == "status" and message["content"]["execution_state"] == "idle"
+            idle = message["content"].get("execution_state") == "idle"
+            return message["msg_type"] == "status" and idle
 
         self.receive(hear)
         return "".join(text)

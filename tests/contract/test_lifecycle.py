@@ -1,4 +1,4 @@
-"""jupyter_client's behaviours with real managers and real kernels: start, restart, interrupt, shutdown, exit."""
+"""jupyter_client's behaviours with real managers and real kernels, from start to exit."""
 
 from __future__ import annotations
 
@@ -38,16 +38,21 @@ async def start_of_busy_cell(client: Any) -> None:
             return
 
 
+def provisioner_of(manager: AsyncKernelManager) -> Any:
+    """The provisioner of a kernel that was started."""
+    return manager.provisioner
+
+
 async def test_a_kernel_has_a_process_only_when_its_start_is_complete_and_none_after_its_end() -> None:
     manager = AsyncKernelManager(kernel_name=write_kernelspec())
     start = asyncio.ensure_future(manager.start_kernel())
     await becomes(lambda: manager.provisioner is not None)
+    provisioner: Any = manager.provisioner
     while not start.done():
-        if manager.provisioner.has_process:
-            assert manager.provisioner.connection_info["shell_port"] == manager.shell_port
+        if provisioner.has_process:
+            assert provisioner.connection_info["shell_port"] == manager.shell_port
         await asyncio.sleep(0.01)
     await start
-    provisioner = manager.provisioner
     assert provisioner.has_process
     assert await provisioner.poll() is None
     assert await manager.is_alive()
@@ -96,8 +101,8 @@ async def test_a_kernel_that_was_killed_is_restarted_and_old_clients_hear_the_ne
 async def test_the_exit_code_of_a_dead_kernel_arrives_by_push() -> None:
     async with running(write_kernelspec()) as (manager, client):
         client.execute("import os; os._exit(7)")
-        assert await asyncio.wait_for(manager.provisioner.wait(), HANG_S) == 7
-        assert await manager.provisioner.poll() == 0
+        assert await asyncio.wait_for(provisioner_of(manager).wait(), HANG_S) == 7
+        assert await provisioner_of(manager).poll() == 0
         assert not manager.has_kernel
 
 
@@ -138,11 +143,12 @@ async def test_a_kernel_that_ignores_shutdown_requests_and_sigterm_is_killed_wit
 
 
 async def test_what_a_kernel_left_running_ends_with_it_and_dead_ones_are_reaped_before() -> None:
-    async with running(write_kernelspec()) as (manager, client):
+    async with running(write_kernelspec()) as (_, client):
         code = """
             import subprocess
-            orphan = subprocess.run("sleep 600 >/dev/null 2>&1 & echo $!", shell=True, capture_output=True, text=True)
-            short = subprocess.run("sleep 0.1 >/dev/null 2>&1 & echo $!", shell=True, capture_output=True, text=True)
+            keep = {"shell": True, "capture_output": True, "text": True}
+            orphan = subprocess.run("sleep 600 >/dev/null 2>&1 & echo $!", **keep)
+            short = subprocess.run("sleep 0.1 >/dev/null 2>&1 & echo $!", **keep)
             print(orphan.stdout.strip(), short.stdout.strip())
         """
         orphan, short = map(int, (await run(client, textwrap.dedent(code))).text.split())
@@ -220,7 +226,7 @@ async def test_a_python_of_another_version_finds_its_own_library() -> None:
 async def test_the_connection_file_serves_other_clients() -> None:
     write_kernelspec()
     kernels = AsyncMultiKernelManager(connection_dir=jupyter_runtime_dir())
-    manager = kernels.get_kernel(await kernels.start_kernel(kernel_name="spark"))
+    manager: Any = kernels.get_kernel(await kernels.start_kernel(kernel_name="spark"))
     async with client_of(manager) as client:
         await run(client, "x = 6 * 7")
         path = Path(manager.connection_file)
@@ -268,7 +274,7 @@ async def test_channels_are_encrypted_when_the_server_says_so(policy: str) -> No
     manager = AsyncKernelManager(kernel_name=spec, transport_encryption=policy)
     await manager.start_kernel()
     try:
-        info = manager.get_connection_info()
+        info: Any = manager.get_connection_info()
         assert info["curve_publickey"] and info["curve_secretkey"]
         async with client_of(manager) as client:
             assert (await run(client, "print(1)")).text == "1\n"
@@ -302,9 +308,9 @@ async def test_a_transport_other_than_tcp_is_refused() -> None:
 
 
 def test_the_blocking_manager_and_nbclient_run_a_notebook() -> None:
-    notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell("print(6 * 7)"), nbformat.v4.new_code_cell("import os; os.getpid()")]
-    )
+    v4: Any = nbformat.v4
+    cells = [v4.new_code_cell("print(6 * 7)"), v4.new_code_cell("import os; os.getpid()")]
+    notebook = v4.new_notebook(cells=cells)
     NotebookClient(notebook, kernel_name=write_kernelspec(), timeout=60).execute()
     assert notebook.cells[0].outputs[0].text == "42\n"
     manager = KernelManager(kernel_name="spark")
@@ -373,7 +379,7 @@ async def test_a_supervisor_that_was_killed_counts_as_a_dead_kernel(leaks: Leaks
         answer = await run(client, "import os; print(os.getpid(), os.getppid())")
         kernel, supervisor = map(int, answer.text.split())
         os.kill(supervisor, signal.SIGKILL)
-        assert await asyncio.wait_for(manager.provisioner.wait(), HANG_S) not in (None, 0)
+        assert await asyncio.wait_for(provisioner_of(manager).wait(), HANG_S) not in (None, 0)
         await becomes(lambda: not psutil.pid_exists(kernel))
         await manager.restart_kernel()
         await client.wait_for_ready(timeout=HANG_S)

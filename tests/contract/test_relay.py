@@ -230,14 +230,13 @@ async def test_a_kernel_id_that_a_stranger_made_up_forges_no_line_of_the_log(
     hub: Hub, link: Link, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with port_of(hub) as port:
-        assert await refusal(port, hello(link, kernel_id="x\nERROR all is lost \ud800" + "y" * 999)) == "unknown"
+        forged = "x\nERROR all is lost \ud800" + "y" * 999
+        assert await refusal(port, hello(link, kernel_id=forged)) == "unknown"
     record = next(record for record in caplog.records if "which claims" in record.getMessage())
     assert "\n" not in record.getMessage() and len(record.getMessage()) < 300
 
 
-async def test_silence_ends_after_its_time(
-    hub: Hub, link: Link, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_silence_ends_after_its_time(hub: Hub, link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sparkkernels.relay.admission.STRANGER_TIMEOUT_S", 0.3)
     async with port_of(hub) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -533,7 +532,7 @@ async def test_large_output_is_complete_and_in_order_over_many_cuts(proxy: Proxy
         async def cut_again_and_again() -> None:
             while True:
                 mark = proxy.carried
-                await becomes(lambda: proxy.carried > mark + 300_000)
+                await becomes(lambda mark=mark: proxy.carried > mark + 300_000)  # type: ignore[misc]
                 proxy.cut()
 
         cutting = asyncio.ensure_future(cut_again_and_again())
@@ -627,4 +626,3 @@ async def test_a_supervisor_says_no_word_to_a_relay_with_another_certificate(
         await manager.start_kernel()
     assert not heard
     impostor.close()
-

@@ -1,4 +1,4 @@
-"""A real jupyter_server over REST and WebSocket: starts, restarts, culling, failures and every kind of end."""
+"""A stock jupyter server over REST and WebSockets, with kernels of ours."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -56,9 +57,7 @@ def begin_start(server: Server, name: str) -> threading.Thread:
 def test_kernels_and_sessions_start_and_two_tabs_live_through_restarts(start: StartServer) -> None:
     write_kernelspec()
     server = start("--MappingKernelManager.default_kernel_name=spark")
-    session = server.post(
-        "sessions", path="a.ipynb", name="a", type="notebook", kernel={"name": "spark"}
-    )
+    session = server.post("sessions", path="a.ipynb", name="a", type="notebook", kernel={"name": "spark"})
     kernel_id = session["kernel"]["id"]
     other = server.post("kernels", name="spark")
     assert {kernel["id"] for kernel in server.kernels()} == {kernel_id, other["id"]}
@@ -141,7 +140,7 @@ def test_a_failed_start_says_why_in_a_whole_sentence_and_leaves_the_server_well(
     write_kernelspec("bad", **({"argv": argv} if argv else {}), **config)  # type: ignore[arg-type]
     server = start()
     good = server.post("kernels", name="good")
-    content = {"path": "b.ipynb", "name": "b", "type": "notebook", "kernel": {"name": "bad"}}
+    content: Any = {"path": "b.ipynb", "name": "b", "type": "notebook", "kernel": {"name": "bad"}}
     failed = server.request("POST", "sessions", **content)
     assert failed.status_code >= 500
     message = failed.json()["message"]

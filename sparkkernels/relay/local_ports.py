@@ -51,9 +51,9 @@ def peer_uid(table: str, own: tuple[str, int], peer: tuple[str, int]) -> int | N
     theirs, ours = table_address(*peer), table_address(*own)
     for line in table.splitlines():
         fields = line.split()
-        if len(fields) > 7 and fields[3] == ESTABLISHED and fields[1].endswith(theirs):
-            if fields[2].endswith(ours):
-                return int(fields[7])
+        ends = len(fields) > 7 and fields[1].endswith(theirs) and fields[2].endswith(ours)
+        if ends and fields[3] == ESTABLISHED:
+            return int(fields[7])
     return None
 
 

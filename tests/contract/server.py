@@ -160,7 +160,7 @@ class WebSocketClient:
                 return False
             if message["msg_type"] == "stream":
                 text.append(message["content"]["text"])
-            idle = message["content"].get("execution_state") == "idle"
+            idle: bool = message["content"].get("execution_state") == "idle"
             return message["msg_type"] == "status" and idle
 
         self.receive(hear)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import difflib
 import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Collection, Iterable
 from typing import Any, ClassVar
 
 import zmq
@@ -15,6 +18,7 @@ import zmq.asyncio
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
+from traitlets import TraitError
 
 from .application import Application
 from .blocking import in_thread
@@ -33,6 +37,28 @@ RECONNECT_S = 10.0
 ASK_EVERY_S = 5.0
 
 
+#: What jupyter_client itself gives a provisioner.
+BASE = ("kernel_id", "kernel_spec", "parent")
+
+
+def refuse_unknown(given: Iterable[str], known: Collection[str]) -> None:
+    """Refuse settings that do not exist, and name the likeliest that does.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            raise ConfigurationError(
+                f"The kernelspec sets {name}, which is no setting of Spark kernels.",
+                hint=f"Perhaps {close[0]} is meant."
+                if close
+                else "See docs/configuration.md for all settings.",
+            )
+
+
 class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metaclass]
     """Runs a kernel inside a Spark application.
 
@@ -44,7 +70,14 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
     _holding: ClassVar[set[SparkProvisioner]] = set()
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        self._fault: ConfigurationError | None = None
+        try:
+            refuse_unknown(kwargs, self.trait_names())
+            super().__init__(**kwargs)
+        except (TraitError, ConfigurationError) as error:
+            # raised by the start, which can leave the manager in order; a constructor can't
+            self._fault = error if isinstance(error, ConfigurationError) else ConfigurationError(str(error))
+            KernelProvisionerBase.__init__(self, **{name: kwargs[name] for name in BASE if name in kwargs})
         self._link: Link | None = None
         self._record: LaunchRecord | None = None
         self._application: Application | None = None
@@ -70,6 +103,8 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
             raise
 
     async def _pre_launch(self, **kwargs: Any) -> dict[str, Any]:
+        if self._fault is not None:
+            raise self._fault
         check_kernel_id(self.kernel_id)
         kwargs = await super().pre_launch(**kwargs)
         own = {name: kwargs["env"][name] for name in self.kernel_spec.env if name in kwargs["env"]}
@@ -307,6 +342,8 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
 
 
 def _end_all() -> None:
+    if SparkProvisioner._holding and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave kernels to nobody
     for provisioner in list(SparkProvisioner._holding):
         try:
             provisioner.end_now()

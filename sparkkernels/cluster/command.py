@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import ConfigurationError
 from ..spec import LaunchSpec
-from .environment import SHORT_LIVED_JVM, base_environment, submit_environment
+from .environment import LONG_LIVED_JVM, SHORT_LIVED_JVM, base_environment, submit_environment
 from .spark_home import Java
 
 REGISTRATION_NAME = "registration.json"
@@ -43,12 +43,16 @@ YARN_DEFAULTS: dict[str, str] = {
     "spark.scheduler.minRegisteredResourcesRatio": "0",
     # The kernel's Python lives in this part of the container.
     "spark.driver.memoryOverhead": "1g",
+    # In front of the extraJavaOptions of whoever sets some.
+    "spark.driver.defaultJavaOptions": LONG_LIVED_JVM,
+    "spark.executor.defaultJavaOptions": LONG_LIVED_JVM,
 }
 
 #: Nothing of a local kernel may be reached from another host; port 0 lets any number run side by side.
 LOCAL_DEFAULTS: dict[str, str] = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.defaultJavaOptions": LONG_LIVED_JVM,
     "spark.ui.port": "0",
     "spark.ui.showConsoleProgress": "false",
 }

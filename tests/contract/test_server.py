@@ -77,7 +77,7 @@ def test_kernels_and_sessions_start_and_two_tabs_live_through_restarts(start: St
 
     os.kill(again, signal.SIGKILL)
     for tab in (one, two):
-        tab.receive(lambda message: message["content"].get("execution_state") == "autorestarting")
+        tab.receive(lambda message: message["content"].get("execution_state") == "restarting")
         tab.settle()
     assert int(two.run("import os; print(os.getpid())")) not in (pid, again)
     one.execute("import time; print('busy'); time.sleep(600)")
@@ -174,8 +174,12 @@ def test_a_server_that_is_ended_while_a_kernel_starts_leaves_nothing(
     server.signal(signum)
     if signum == signal.SIGINT:
         server.signal(signum)  # the first one asks on a terminal that is not there
-    server.wait()
+        leaks.excused += ["jpserver-*"]  # jupyter_server leaves its own files behind then
     asking.join(HANG_S)
+    if beside and signum == signal.SIGTERM:
+        # jupyter_server's stop raises a 404 about a kernel that is starting and ends nothing; the next works
+        server.signal(signum)
+    server.wait()
 
 
 def test_a_server_that_is_ended_at_any_moment_of_a_start_leaves_nothing(start: StartServer) -> None:

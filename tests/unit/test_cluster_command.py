@@ -16,7 +16,7 @@ from sparkkernels.cluster.command import (
     yarn_command,
     yarn_conf,
 )
-from sparkkernels.cluster.environment import base_environment
+from sparkkernels.cluster.environment import LONG_LIVED_JVM, base_environment
 from sparkkernels.cluster.spark_home import Java
 from sparkkernels.errors import ConfigurationError
 from sparkkernels.spec import LaunchSpec
@@ -86,7 +86,9 @@ def test_the_whole_yarn_command() -> None:
         "spark.dynamicAllocation.minExecutors": "0",
         "spark.dynamicAllocation.shuffleTracking.enabled": "true",
         "spark.dynamicAllocation.shuffleTracking.timeout": "10min",
+        "spark.driver.defaultJavaOptions": LONG_LIVED_JVM,
         "spark.driver.memoryOverhead": "1g",
+        "spark.executor.defaultJavaOptions": LONG_LIVED_JVM,
         "spark.executor.failuresValidityInterval": "1h",
         "spark.executor.memory": "2g",
         "spark.pyspark.driver.python": "/usr/bin/python3",

@@ -106,7 +106,7 @@ class Leaks:
 def inet_sockets(services: Collection[int] = ()) -> set[str]:
     """TCP sockets that this process has open, in words; those to services on these ports left out."""
     return {
-        f"{found.laddr} {found.raddr or ''} {found.status}"
+        f"{found.laddr} {found.raddr or ''}"  # not its status, which the other end may change
         for found in psutil.Process().net_connections("tcp")
         if found.laddr and not (found.raddr and found.raddr.port in services)
     }

@@ -1,4 +1,4 @@
-"""The private directories of local applications: named, locked while anybody needs them, swept afterwards."""
+"""The private directories of submits and local applications: locked while anybody needs them, else swept."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read_tail(path: Path, tail_bytes: int) -> str:
 
 
 def directory_prefix() -> str:
-    """How this user's application directories are called."""
+    """How this user's directories are called."""
     return f"sparkkernels-{os.getuid()}-"
 
 
@@ -38,7 +38,7 @@ def take_lock(directory: Path) -> int:
 
 
 def sweep(parent: Path, now: float) -> None:
-    """Remove directories of applications that ended after their server had been killed: nobody locks them.
+    """Remove directories of what ended after its server had been killed: nobody locks them.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
 import subprocess
@@ -67,6 +68,8 @@ class YarnSubmission(Submission):
         Called once, from the reading thread, as soon as the id is known.
     find_application : callable
         Looks in YARN for an application whose id spark-submit did not tell; None when there is none.
+    lock : int or None
+        Descriptor that keeps the directory from being swept; closed with it, spark-submit inherits it.
     """
 
     def __init__(
@@ -75,8 +78,10 @@ class YarnSubmission(Submission):
         directory: Path,
         on_application_id: Callable[[str], None],
         find_application: Callable[[], str | None],
+        lock: int | None = None,
     ) -> None:
         self._directory = directory
+        self._lock = lock
         self._on_application_id = on_application_id
         self._find_application = find_application
         self._application_id: str | None = None
@@ -94,10 +99,11 @@ class YarnSubmission(Submission):
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
+                pass_fds=() if lock is None else (lock,),
                 start_new_session=True,
             )
         except OSError as error:
-            shutil.rmtree(directory, ignore_errors=True)
+            self._remove_directory()
             raise SubmitError(f"spark-submit could not be started: {error}.") from error
         threading.Thread(target=self._run, name="sparkkernels-submit", daemon=True).start()
 
@@ -133,12 +139,19 @@ class YarnSubmission(Submission):
                 self._read(self._process.stdout)
             returncode = self._process.wait()
             self._error = self._judge(returncode)
+        except SparkKernelError as error:
+            self._error = error
         except BaseException as error:
             self._error = error
             raise
         finally:
-            shutil.rmtree(self._directory, ignore_errors=True)
+            self._remove_directory()
             self._done.set()
+
+    def _remove_directory(self) -> None:
+        shutil.rmtree(self._directory, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
 
     def _read(self, stream: IO[bytes]) -> None:
         while raw := stream.readline(LINE_BYTES):
@@ -155,7 +168,10 @@ class YarnSubmission(Submission):
 
     def _tell(self, application_id: str) -> None:
         self._application_id = application_id
-        self._on_application_id(application_id)
+        try:
+            self._on_application_id(application_id)
+        except Exception:  # what spark-submit says next must be read all the same
+            log.exception("%s could not be told.", application_id)
 
     def _judge(self, returncode: int) -> SparkKernelError | None:
         """The error of this submit, None when YARN accepted the application."""

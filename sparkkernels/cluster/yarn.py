@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import re
 import shutil
 import tempfile
@@ -24,6 +25,7 @@ from .command import REGISTRATION_NAME, parse_spark_defaults, refuse_forced, yar
 from .container_logs import aggregated_logs, node_logs
 from .hadoop_cli import APPLICATION_CLI
 from .hadoop_site import HadoopSite
+from .local_files import directory_prefix, sweep, take_lock
 from .memory import driver_container_mib, executor_container_mib
 from .queues import check_memory, check_queue, queues
 from .resource_manager import Json
@@ -136,7 +138,10 @@ class YarnBackend(Backend):
         """Start spark-submit."""
         home = inspect_spark_home(spec.spark_home)
         staged = self._staged(home)
-        directory = Path(tempfile.mkdtemp(prefix="sparkkernels-submit-"))
+        parent = Path(tempfile.gettempdir())
+        sweep(parent, time.time())
+        directory = Path(tempfile.mkdtemp(prefix=directory_prefix(), dir=parent))
+        lock = take_lock(directory)
         try:
             copy = directory / REGISTRATION_NAME
             copy.touch(0o600)
@@ -158,13 +163,14 @@ class YarnBackend(Backend):
             )
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)
+            os.close(lock)
             raise
 
         def known(application_id: str) -> None:
             self._submitted[application_id] = _Submitted(time.monotonic(), staging_root)
             on_application_id(application_id)
 
-        return YarnSubmission(command, directory, known, lambda: self._find(spec.kernel_id))
+        return YarnSubmission(command, directory, known, lambda: self._find(spec.kernel_id), lock)
 
     def report(self, application_ids: Collection[str]) -> dict[str, ApplicationReport]:
         """One call for all of this server's; those without its tag are asked for one by one."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sparkkernels.cluster.command import Command
+from sparkkernels.cluster.local_files import take_lock
 from sparkkernels.cluster.submit import YarnSubmission
 from sparkkernels.cluster.submit_errors import RULES, is_retry, lines_that_matter, submit_error
 from sparkkernels.errors import (
@@ -325,3 +326,37 @@ def test_a_spark_submit_that_cant_be_run(directory: Path) -> None:
     with pytest.raises(SubmitError, match="could not be started"):
         YarnSubmission(Command(("/nonexistent/spark-submit",), {}), directory, lambda _: None, nothing)
     assert not directory.exists()
+
+
+def test_a_listener_that_fails_does_not_stop_the_reading(directory: Path) -> None:
+    def fail(application_id: str) -> None:
+        raise RuntimeError("Event loop is closed")
+
+    submission = YarnSubmission(script(directory, f"echo '{SUBMITTED}' >&2"), directory, fail, nothing)
+    assert submission.wait() == "application_1795234956671_0006"
+
+
+def test_a_cluster_that_cant_be_asked_for_the_id_is_told(directory: Path) -> None:
+    def unreachable() -> None:
+        raise ResourceManagerUnavailable("The YARN ResourceManager can't be reached.")
+
+    submission = YarnSubmission(script(directory, "echo quiet"), directory, lambda _: None, unreachable)
+    with pytest.raises(ResourceManagerUnavailable):
+        submission.wait()
+
+
+def test_the_directory_stays_locked_until_the_end(directory: Path) -> None:
+    lock = take_lock(directory)
+    submission = YarnSubmission(
+        script(directory, f"echo '{SUBMITTED}'\nexec tail -f /dev/null"),
+        directory,
+        lambda _: None,
+        nothing,
+        lock,
+    )
+    with pytest.raises(BlockingIOError):
+        take_lock(directory)
+    submission.cancel()
+    assert not directory.exists()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(lock)

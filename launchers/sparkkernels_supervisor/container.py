@@ -8,7 +8,8 @@ import socket
 import sys
 from typing import BinaryIO, Dict, Mapping, Optional
 
-from .session import End, Session
+from .ends import End
+from .session import Session
 
 #: Seconds between two looks at the container's files, and bytes read from one at a time.
 LOOK_EVERY_S = 0.5

@@ -9,6 +9,7 @@ import os
 import ssl
 from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
+from .connection import Connection
 from .frames import (
     CONFIRM,
     HELLO,
@@ -21,7 +22,7 @@ from .frames import (
     decode_json,
     encode_json,
 )
-from .session import Connection, Session
+from .session import Session
 
 #: Seconds for one attempt at one address, and after which the next address is tried beside it.
 ATTEMPT_TIMEOUT_S = 10.0

@@ -9,8 +9,9 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple
 
+from .ends import End, SocketEnd
 from .kernel import CHANNELS, KernelProcess
-from .session import MAX_LINE, End, Session, SocketEnd
+from .session import MAX_LINE, Session
 
 if TYPE_CHECKING:
     from .context import SparkApplication

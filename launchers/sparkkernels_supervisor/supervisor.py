@@ -104,10 +104,10 @@ class Supervisor:
 
     async def _stay_connected(self) -> None:
         while True:
+            self._cut.clear()  # before: a connection may be cut again before its handshake is told of here
             resumed = await self._connect()
             if resumed is None:
                 return
-            self._cut.clear()
             if not resumed:
                 self._begin_session()
             await self._cut.wait()

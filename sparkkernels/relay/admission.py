@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 
+from sparkkernels_supervisor.connection import Connection
 from sparkkernels_supervisor.frames import (
     CONFIRM,
     HELLO,
@@ -21,7 +22,6 @@ from sparkkernels_supervisor.frames import (
     decode_json,
     encode_json,
 )
-from sparkkernels_supervisor.session import Connection
 
 from .link import Claim, Link
 

@@ -14,8 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, TypeVar
 
+from sparkkernels_supervisor.connection import Connection
+from sparkkernels_supervisor.ends import End
 from sparkkernels_supervisor.frames import PROTOCOL, WireError
-from sparkkernels_supervisor.session import Connection, End, Session
+from sparkkernels_supervisor.session import Session
 
 from .local_ports import bind_ports, serve_ports
 

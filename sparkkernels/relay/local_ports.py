@@ -10,7 +10,8 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from sparkkernels_supervisor.session import Session, SocketEnd
+from sparkkernels_supervisor.ends import SocketEnd
+from sparkkernels_supervisor.session import Session
 
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 #: Where Linux lists the sockets of this network namespace, and how it calls a connection that is up.

@@ -97,12 +97,12 @@ class LogWriter:
         file = None
         while (data := self._queue.get()) is not None:
             try:
-                if file is None:
-                    file = os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
-                elif file.tell() > LOG_LIMIT:
+                if file is not None and file.tell() > LOG_LIMIT:
                     file.close()
                     self._path.replace(self._path.with_name(self._path.name + ".1"))
-                    file = self._path.open("ab")
+                    file = None
+                if file is None:
+                    file = os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
                 file.write(data)
                 file.flush()
             except OSError:

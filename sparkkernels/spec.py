@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import uuid
 from collections.abc import Mapping
@@ -86,6 +87,8 @@ class LaunchSpec:
             raise ConfigurationError(
                 "The kernelspec has an empty argv.", hint="Reinstall it with `jupyter sparkkernels install`."
             )
+        if not all(isinstance(argument, str) and "\0" not in argument for argument in self.argv):
+            raise ConfigurationError("The kernelspec's argv has an argument that is no text.")
         if self.spark_context not in ("eager", "none"):
             raise ConfigurationError(f"spark_context is {self.spark_context!r}; it must be eager or none.")
         if self.spark_context == "none" and self.is_yarn:
@@ -97,9 +100,11 @@ class LaunchSpec:
             )
         if self.queue is not None and not QUEUE_NAME.match(self.queue):
             raise ConfigurationError(f"The queue name {self.queue!r} is not a YARN queue name.")
-        for name in self.env:
+        for name, value in self.env.items():
             if not ENV_NAME.match(name):
                 raise ConfigurationError(f"The kernelspec's env has a malformed variable name: {name!r}.")
+            if not isinstance(value, str) or "\0" in value:
+                raise ConfigurationError(f"The kernelspec's env has a value for {name} that is no text.")
         for name, value in self.spark_conf.items():
             if not CONF_NAME.match(name) or "\n" in value or "\r" in value or "\0" in value:
                 raise ConfigurationError(
@@ -107,17 +112,17 @@ class LaunchSpec:
                     hint="Names start with `spark.` and values hold no line break.",
                 )
         for what in ("launch_timeout_s", "registration_timeout_s", "orphan_timeout_s"):
-            if not getattr(self, what) > 0:
-                raise ConfigurationError(f"{what} must be more than 0 seconds.")
+            if not 0 < getattr(self, what) < math.inf:
+                raise ConfigurationError(f"{what} must be a number of seconds and more than 0.")
 
 
 def check_kernel_id(kernel_id: str) -> None:
     """Refuse a kernel id that is not a UUID in its canonical form; REST accepts any and uses it in paths."""
     try:
-        canonical = str(uuid.UUID(kernel_id))
+        canonical = str(uuid.UUID(kernel_id)) == kernel_id
     except ValueError:
-        canonical = ""
-    if canonical != kernel_id:
+        canonical = False
+    if not canonical:
         raise ConfigurationError(
             "The kernel id is not a UUID.", hint="Let the Jupyter server choose the kernel's id."
         )

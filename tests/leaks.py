@@ -16,8 +16,6 @@ import psutil
 
 #: In the environment of all that a test starts; Spark's prefix lets it pass the backends' whitelist.
 MARK = "SPARK_TEST_MARK"
-#: Threads that stay for the life of the process, by design: the pool for blocking calls.
-LASTING_THREADS = "sparkkernels-blocking"
 
 
 class Leaks:
@@ -82,9 +80,7 @@ class Leaks:
         left += [
             f"thread {thread.name}"
             for thread in threading.enumerate()
-            if thread not in self._threads
-            and thread.name.startswith("sparkkernels")
-            and not thread.name.startswith(LASTING_THREADS)
+            if thread not in self._threads and thread.name.startswith("sparkkernels")
         ]
         left += [f"socket {text}" for text in inet_sockets(self.services) - self._sockets]
         return left

@@ -48,7 +48,7 @@ class Registration(NamedTuple):
     registration_timeout_s: float
 
     @classmethod
-    def read(cls, content: Dict[str, Any]) -> "Registration":
+    def read(cls, content: Any) -> "Registration":
         """Check and take the file's content.
 
         Raises
@@ -56,6 +56,8 @@ class Registration(NamedTuple):
         ValueError
             It is of another protocol version, or malformed.
         """
+        if not isinstance(content, dict):
+            raise ValueError("the registration file holds no JSON object")
         if content.get("protocol") != PROTOCOL:
             raise ValueError(
                 "the registration file is of protocol %r, not %d" % (content.get("protocol"), PROTOCOL)

@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 #: Seconds between two calls: at least, and while nothing is starting.
 SHORTEST_S = 1.0
 SETTLED_S = 5.0
+#: Seconds after a kick during which the news that it announces may still be on its way.
+EXPECTING_S = 10.0
 
 Callback = Callable[[ApplicationReport | None], None]
 
@@ -42,7 +44,7 @@ class Watch:
         self.settled = True
 
     def kick(self) -> None:
-        """Look as soon as it may be."""
+        """Look as soon as it may be, and often for a while."""
         self._poller.kick()
 
     def close(self) -> None:
@@ -59,6 +61,7 @@ class Poller:
         self._watches: set[Watch] = set()
         self._thread: threading.Thread | None = None
         self._kicked = False
+        self._expecting_until = float("-inf")
         self._unavailable = False
 
     def add(self, watch: Watch) -> None:
@@ -78,8 +81,9 @@ class Poller:
             self._condition.notify()
 
     def kick(self) -> None:
-        """Look as soon as it may be."""
+        """Look as soon as it may be, and often for a while."""
         with self._condition:
+            self._expecting_until = time.monotonic() + EXPECTING_S
             self._kicked = True
             self._condition.notify()
 
@@ -99,8 +103,10 @@ class Poller:
 
     def _pause(self, asked: float) -> float:
         """Seconds until the next look."""
-        urgent = self._kicked or not all(watch.settled for watch in self._watches)
-        return asked + (SHORTEST_S if urgent else SETTLED_S) - time.monotonic()
+        now = time.monotonic()
+        expecting = self._kicked or now < self._expecting_until
+        urgent = expecting or not all(watch.settled for watch in self._watches)
+        return asked + (SHORTEST_S if urgent else SETTLED_S) - now
 
     def _ask(self, watches: list[Watch]) -> None:
         try:

@@ -1,8 +1,8 @@
-"""A launch spec refuses whatever it should not carry, before anything is started."""
+"""The launch spec refuses what can't be started, before anything is."""
 
 from __future__ import annotations
 
-import uuid
+import dataclasses
 from typing import Any
 
 import pytest
@@ -10,51 +10,80 @@ import pytest
 from sparkkernels.errors import ConfigurationError
 from sparkkernels.spec import LaunchSpec, check_kernel_id
 
+KERNEL_ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 GOOD: dict[str, Any] = {
-    "kernel_id": "6f9619ff-8b86-4011-b42d-00cf4fc964ff",
+    "kernel_id": KERNEL_ID,
     "generation": 1,
     "master": "yarn",
-    "argv": ("python", "-m", "kernel", "-f", "{connection_file}"),
+    "argv": ("python", "-m", "ipykernel_launcher", "-f", "{connection_file}"),
     "python": "/usr/bin/python3",
+    "env": {"GREETING": "good day", "_x1": "", "LINES": "a\nb"},
+    "spark_conf": {"spark.executor.memory": "2g", "spark.app.note": "a = b; $(c)"},
+    "queue": "root.users.alice_1-b",
 }
 
 
-@pytest.mark.parametrize("master", ["yarn", "local", "local[*]", "local[4]"])
-def test_a_good_spec_is_taken(master: str) -> None:
-    spec = LaunchSpec(**{**GOOD, "master": master})
-    assert spec.is_yarn == (master == "yarn")
+def test_a_good_spec_is_frozen() -> None:
+    spec = LaunchSpec(**GOOD)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        spec.queue = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("master", ["yarn", "local", "local[*]", "local[1]", "local[16]"])
+def test_masters_that_are_known(master: str) -> None:
+    assert LaunchSpec(**{**GOOD, "master": master}).is_yarn == (master == "yarn")
 
 
 @pytest.mark.parametrize(
-    ("change", "word"),
+    ("bad", "first"),
     [
-        ({"kernel_id": "../../etc/passwd"}, "kernel id"),
-        ({"kernel_id": GOOD["kernel_id"].upper()}, "kernel id"),
-        ({"kernel_id": GOOD["kernel_id"] + "\n"}, "kernel id"),
-        ({"master": "local[0]"}, "master"),
-        ({"master": "yarn\n"}, "master"),
-        ({"master": "spark://host:7077"}, "master"),
-        ({"argv": ()}, "argv"),
-        ({"spark_context": "lazy"}, "spark_context"),
-        ({"spark_context": "none"}, "spark.yarn.am.waitTime"),
-        ({"queue": "a b"}, "queue"),
-        ({"queue": "-x"}, "queue"),
-        ({"queue": ""}, "queue"),
-        ({"env": {"A=B": "c"}}, "env"),
-        ({"env": {"A\n": "c"}}, "env"),
-        ({"spark_conf": {"master": "x"}}, "Spark setting"),
-        ({"spark_conf": {"spark.a b": "x"}}, "Spark setting"),
-        ({"spark_conf": {"spark.a": "x\nspark.b=y"}}, "Spark setting"),
-        ({"launch_timeout_s": 0.0}, "launch_timeout_s"),
-        ({"orphan_timeout_s": float("nan")}, "orphan_timeout_s"),
+        ({"kernel_id": ""}, "The kernel id is not a UUID."),
+        ({"kernel_id": "../../etc/passwd"}, "The kernel id is not a UUID."),
+        ({"kernel_id": KERNEL_ID.upper()}, "The kernel id is not a UUID."),
+        ({"kernel_id": KERNEL_ID.replace("-", "")}, "The kernel id is not a UUID."),
+        ({"kernel_id": "{" + KERNEL_ID + "}"}, "The kernel id is not a UUID."),
+        ({"kernel_id": KERNEL_ID + "\n"}, "The kernel id is not a UUID."),
+        ({"master": "mesos://x"}, "The Spark master 'mesos://x' is not one of yarn, local[*] and local[N]."),
+        ({"master": "local[0]"}, "The Spark master 'local[0]' is not one of yarn, local[*] and local[N]."),
+        ({"master": "yarn\n"}, "The Spark master 'yarn\\n' is not one of yarn, local[*] and local[N]."),
+        (
+            {"master": "local[2,3]"},
+            "The Spark master 'local[2,3]' is not one of yarn, local[*] and local[N].",
+        ),
+        ({"argv": ()}, "The kernelspec has an empty argv."),
+        ({"argv": ("python", "a\0b")}, "The kernelspec's argv has an argument that is no text."),
+        ({"argv": ("python", 7)}, "The kernelspec's argv has an argument that is no text."),
+        ({"spark_context": "lazy"}, "spark_context is 'lazy'; it must be eager or none."),
+        ({"spark_context": "none"}, "On YARN a kernel can't run with spark_context=none: "),
+        ({"queue": ""}, "The queue name '' is not a YARN queue name."),
+        ({"queue": "a b"}, "The queue name 'a b' is not a YARN queue name."),
+        ({"queue": "--conf"}, "The queue name '--conf' is not a YARN queue name."),
+        ({"queue": "a\n"}, "The queue name 'a\\n' is not a YARN queue name."),
+        ({"env": {"A-B": "1"}}, "The kernelspec's env has a malformed variable name: 'A-B'."),
+        ({"env": {"A=B": "1"}}, "The kernelspec's env has a malformed variable name: 'A=B'."),
+        ({"env": {"A\n": "1"}}, "The kernelspec's env has a malformed variable name: 'A\\n'."),
+        ({"env": {"A": "1\0"}}, "The kernelspec's env has a value for A that is no text."),
+        ({"env": {"A": 1}}, "The kernelspec's env has a value for A that is no text."),
+        ({"spark_conf": {"executor.memory": "1g"}}, "The Spark setting 'executor.memory' is malformed."),
+        ({"spark_conf": {"spark.a=b": "1"}}, "The Spark setting 'spark.a=b' is malformed."),
+        ({"spark_conf": {"spark.": "1"}}, "The Spark setting 'spark.' is malformed."),
+        ({"spark_conf": {"spark.a": "1\nspark.b 2"}}, "The Spark setting 'spark.a' is malformed."),
+        ({"launch_timeout_s": 0}, "launch_timeout_s must be a number of seconds and more than 0."),
+        ({"orphan_timeout_s": -1}, "orphan_timeout_s must be a number of seconds and more than 0."),
+        ({"orphan_timeout_s": float("inf")}, "orphan_timeout_s must be a number of seconds and more than 0."),
+        (
+            {"registration_timeout_s": float("nan")},
+            "registration_timeout_s must be a number of seconds and more than 0.",
+        ),
     ],
 )
-def test_a_bad_one_is_refused_with_its_reason(change: dict[str, Any], word: str) -> None:
+def test_what_cannot_be_started_is_refused_in_a_sentence(bad: dict[str, Any], first: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        LaunchSpec(**{**GOOD, **change})
-    assert word in caught.value.message
-    assert caught.value.message.endswith(".") or "'" in caught.value.message
+        LaunchSpec(**{**GOOD, **bad})
+    assert str(caught.value).startswith(first)
+    assert str(caught.value).partition("\n")[0].endswith(".")
 
 
-def test_any_uuid_is_a_kernel_id() -> None:
-    check_kernel_id(str(uuid.uuid4()))
+def test_a_uuid_of_any_version_is_a_kernel_id() -> None:
+    for kernel_id in (KERNEL_ID, "00000000-0000-0000-0000-000000000000", KERNEL_ID.replace("4", "1")):
+        check_kernel_id(kernel_id)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import logging
 import socket
-import ssl
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any, TypeVar
 
 from .admission import Door
@@ -20,28 +20,36 @@ T = TypeVar("T")
 
 
 class Hub:
-    """Owns the relay's thread, its TLS ports and all links of this process.
+    """Owns all links of this process, and the thread that serves them.
 
-    It starts with the first link and stops with the last. All public methods may be called from any thread.
+    The thread starts with the first link and stops with the last. All public methods may be called from any
+    thread.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
         self._links: dict[str, Link] = {}
-        self._doors: dict[tuple[str, int], Door] = {}
-        self._tls: ssl.SSLContext | None = None
-        self.fingerprint = ""
+        self._thread: HubThread | None = None
+        self._users = 0  # links and calls under way: the last to leave stops the thread
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the certificate, as a supervisor pins it; empty without a link."""
+        thread = self._thread
+        return thread.fingerprint if thread else ""
 
     async def open_link(self, kernel_id: str) -> Link:
         """Make the link of a new kernel; its local ports accept clients from now on."""
+        thread = self._enter()
+        try:
+            link = Link(kernel_id, thread.loop)
+        except BaseException:
+            self._leave()
+            raise
         with self._lock:
-            loop = self._started()
-            link = Link(kernel_id, loop)
             self._links[kernel_id] = link
         try:
-            await self._on_loop(loop, link.start())
+            await thread.run(link.start())
         except BaseException:
             await asyncio.shield(asyncio.ensure_future(self.close_link(link)))
             raise
@@ -67,13 +75,17 @@ class Hub:
         OSError
             The port can't be had.
         """
-        with self._lock:
-            loop = self._started()
-        return await self._on_loop(loop, self._listen(host, port))
+        with self._using() as thread:
+            return await thread.run(thread.listen(host, port))
 
     async def next_generation(self, link: Link) -> None:
         """Begin a new launch on this link."""
-        await self._call(link.next_generation)
+
+        async def begin() -> None:
+            link.next_generation()
+
+        with self._using() as thread:
+            await thread.run(begin())
 
     async def close_link(self, link: Link) -> None:
         """Close a link and all its connections; the last one stops the hub. Idempotent."""
@@ -81,72 +93,96 @@ class Hub:
             if self._links.get(link.kernel_id) is not link:
                 return
             del self._links[link.kernel_id]
-            loop, thread = self._loop, self._thread
-        if loop is None or thread is None:
-            return
-        await self._on_loop(loop, self._close(link))
-        with self._lock:
-            idle = not self._links and self._loop is loop
-            if idle:
-                self._loop = self._thread = None
-        if idle:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join(timeout=5)
-
-    # -- the thread ----------------------------------------------------------------------------------------
-
-    def _started(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
-            certificate, key = make_certificate(datetime.datetime.now(datetime.UTC))
-            self.fingerprint = fingerprint(certificate)
-            self._tls = server_context(certificate, key)
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(
-                target=self._run, args=(self._loop,), name="sparkkernels-relay", daemon=True
-            )
-            self._thread.start()
-        return self._loop
-
-    @staticmethod
-    def _run(loop: asyncio.AbstractEventLoop) -> None:
-        asyncio.set_event_loop(loop)
+            thread = self._thread
+        assert thread is not None  # the link was its user
+        thread.loop.call_soon_threadsafe(link.close)
         try:
-            loop.run_forever()
+            await thread.run(settle())
         finally:
-            loop.close()
+            self._leave()
 
-    @staticmethod
-    async def _on_loop(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+    @contextlib.contextmanager
+    def _using(self) -> Iterator[HubThread]:
+        thread = self._enter()
+        try:
+            yield thread
+        finally:
+            self._leave()
 
-    async def _call(self, function: Any) -> None:
-        async def call() -> None:
-            function()
-
+    def _enter(self) -> HubThread:
         with self._lock:
-            loop = self._started()
-        await self._on_loop(loop, call())
+            if self._thread is None:
+                self._thread = HubThread(self._links)
+            self._users += 1
+            return self._thread
 
-    # -- on the hub's loop ---------------------------------------------------------------------------------
+    def _leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            last = self._thread if self._users == 0 else None
+            if last:
+                self._thread = None
+        if last:
+            last.stop()
 
-    async def _listen(self, host: str, port: int) -> int:
+
+class HubThread:
+    """A thread with an event loop, a certificate, and the TLS ports that supervisors dial.
+
+    Parameters
+    ----------
+    links : mapping of str to Link
+        Live view of the links by kernel id.
+    """
+
+    def __init__(self, links: Mapping[str, Link]) -> None:
+        certificate, key = make_certificate(datetime.datetime.now(datetime.UTC))
+        self.fingerprint = fingerprint(certificate)
+        self.loop = asyncio.new_event_loop()
+        self._tls = server_context(certificate, key)
+        self._links = links
+        self._doors: dict[tuple[str, int], Door] = {}
+        self._thread = threading.Thread(target=self._run, name="sparkkernels-relay", daemon=True)
+        self._thread.start()
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the hub's loop and wait for it."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.loop))
+
+    def stop(self) -> None:
+        """Close the ports and end the thread; whatever still runs on its loop is cancelled."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(timeout=5)
+
+    async def listen(self, host: str, port: int) -> int:
+        """See :meth:`Hub.listen`; on the hub's loop."""
         door = self._doors.get((host, port))
         if door is None:
-            assert self._tls is not None
             listening = socket.create_server((host, port), backlog=256)
             door = self._doors[(host, port)] = Door(listening, self._tls, self._links)
             door.open()
         return door.port
 
-    async def _close(self, link: Link) -> None:
-        link.close()
-        if not self._links:
-            for door in self._doors.values():
-                door.close()
-            self._doors.clear()
-        # transports that were closed or aborted report so on the loop's next rounds
-        for _ in range(3):
-            await asyncio.sleep(0)
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+            self.loop.run_until_complete(self._end())
+        finally:
+            self.loop.close()
+
+    async def _end(self) -> None:
+        for door in self._doors.values():
+            door.close()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await settle()
+
+
+async def settle() -> None:
+    """Let transports that were closed or aborted report so: they do on the loop's next rounds."""
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 _hub = Hub()

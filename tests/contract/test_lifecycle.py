@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -174,11 +175,13 @@ async def test_a_start_can_be_cancelled_at_any_moment() -> None:
         manager = AsyncKernelManager(kernel_name=name)
         start = asyncio.ensure_future(manager.start_kernel())
         await asyncio.sleep(delay_ms / 1000)
-        if not start.cancel():
+        start.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await start
+        if manager.has_kernel:  # it was up: jupyter_client itself sleeps a moment after a complete start
             await manager.shutdown_kernel(now=True)
             continue
-        with pytest.raises(asyncio.CancelledError):
-            await start
+        assert start.cancelled()
         assert not manager.connection_file or not Path(manager.connection_file).exists()
 
 

@@ -23,6 +23,7 @@ from traitlets import TraitError
 from .application import Application
 from .blocking import in_thread
 from .cluster import create_backend
+from .cluster.hadoop_site import Access
 from .errors import ConfigurationError, LaunchTimeout, SparkKernelError
 from .record import LaunchRecord
 from .relay.hub import shared_hub
@@ -286,6 +287,7 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
             staging_dir=self.staging_dir,
             staging_admins=tuple(self.staging_admins),
             server_tag=server_tag(),
+            access=Access(self.principal, self.keytab, self.ca_file),
         )
 
     def _make_spec(self, argv: tuple[str, ...], env: dict[str, str]) -> LaunchSpec:

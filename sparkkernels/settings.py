@@ -99,6 +99,17 @@ class Settings(LoggingConfigurable):
         help="Owners that a staging directory outside the user's home, and each of its parents, may have:"
         " everybody runs what is staged there.",
     ).tag(config=True)
+    principal = Unicode(
+        help="Kerberos principal of the service, like jupyter/host@REALM, whose keytab this server holds. By"
+        " default the ticket of the server's own account is used (`kinit`)."
+    ).tag(config=True)
+    keytab = Unicode(
+        help="The principal's keytab: an absolute path, readable by this server's account only."
+    ).tag(config=True)
+    ca_file = Unicode(
+        help="PEM file of the authorities behind the HTTPS of ResourceManager and NameNode. Default: the"
+        " system's."
+    ).tag(config=True)
     launch_timeout_s = Float(
         120.0,
         help="Seconds from the accepted submit to the kernel's first answer, waiting in the queue included.",

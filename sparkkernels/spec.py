@@ -14,6 +14,7 @@ from .errors import ConfigurationError
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 QUEUE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*\Z")
 CONF_NAME = re.compile(r"spark\.[A-Za-z0-9_.\-]+\Z")
+USER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,63}\Z", re.ASCII)
 MASTER = re.compile(r"(yarn|local|local\[(\*|[1-9][0-9]*)\])\Z")
 
 
@@ -43,6 +44,8 @@ class LaunchSpec:
         Spark settings of the person or administrator; they win over the package's own.
     queue : str or None
         YARN queue, None for the cluster's default.
+    proxy_user : str or None
+        Whom the kernel runs as, when that is somebody else than the submitter.
     name : str
         The application's name in YARN.
     tags : tuple of str
@@ -65,6 +68,7 @@ class LaunchSpec:
     spark_context: str = "eager"
     spark_conf: Mapping[str, str] = field(default_factory=dict)
     queue: str | None = None
+    proxy_user: str | None = None
     name: str = "Jupyter kernel"
     tags: tuple[str, ...] = ()
     launch_timeout_s: float = 120.0
@@ -97,6 +101,11 @@ class LaunchSpec:
                 " SparkContext is ended by Spark's ApplicationMaster after spark.yarn.am.waitTime (100 s),"
                 " or at the latest by the ResourceManager's liveness limit.",
                 hint="Use spark_context=eager, or master=local[*] for a kernel without Spark.",
+            )
+        if self.proxy_user is not None and not USER_NAME.match(self.proxy_user):
+            raise ConfigurationError(
+                "The user's name is not one that a cluster knows: up to 64 letters, digits, dots and dashes.",
+                hint="Correct the mapping of names (the settings user_name_…).",
             )
         if self.queue is not None and not QUEUE_NAME.match(self.queue):
             raise ConfigurationError(f"The queue name {self.queue!r} is not a YARN queue name.")

@@ -48,6 +48,14 @@ YARN_DEFAULTS: dict[str, str] = {
     "spark.executor.defaultJavaOptions": LONG_LIVED_JVM,
 }
 
+#: On a cluster with Kerberos: what Spark's own ports and pages take, and from whom.
+SECURE_DEFAULTS: dict[str, str] = {
+    "spark.authenticate": "true",
+    "spark.network.crypto.enabled": "true",
+    "spark.acls.enable": "true",
+    "spark.ui.killEnabled": "false",
+}
+
 #: Nothing of a local kernel may be reached from another host; port 0 lets any number run side by side.
 LOCAL_DEFAULTS: dict[str, str] = {
     "spark.driver.host": "127.0.0.1",
@@ -96,7 +104,11 @@ def parse_spark_defaults(text: str) -> dict[str, str]:
 
 
 def yarn_conf(
-    spec: LaunchSpec, defaults: Mapping[str, str], archive: str | None, version: str
+    spec: LaunchSpec,
+    defaults: Mapping[str, str],
+    archive: str | None,
+    version: str,
+    is_secure: bool = False,
 ) -> dict[str, str]:
     """What a submit to YARN sets, over what spark-defaults.conf sets.
 
@@ -109,8 +121,10 @@ def yarn_conf(
         URI of Spark's staged jars.
     version : str
         Spark's version.
+    is_secure : bool
+        Whether the cluster uses Kerberos.
     """
-    ours = dict(YARN_DEFAULTS)
+    ours = dict(YARN_DEFAULTS) | (SECURE_DEFAULTS if is_secure else {})
     # Failures of last Monday must not end a kernel that is a week old (exit code 11).
     prefix = "spark.yarn.executor" if version.startswith("3.4") else "spark.executor"
     ours[f"{prefix}.failuresValidityInterval"] = "1h"
@@ -159,6 +173,8 @@ def yarn_command(
     """
     argv = [f"{spec.spark_home}/bin/spark-submit", "--master", "yarn", "--deploy-mode", "cluster"]
     argv += ["--name", spec.name]
+    if spec.proxy_user:
+        argv += ["--proxy-user", spec.proxy_user]
     if spec.queue:
         argv += ["--queue", spec.queue]
     argv += ["--files", str(registration)]

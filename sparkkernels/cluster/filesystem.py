@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import posixpath
+import threading
 import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import requests
-from hdfs import InsecureClient
+from hdfs import Client
 from hdfs.util import HdfsError
 
-from ..errors import NotAllowed, SparkKernelError
+from ..errors import CredentialsError, NotAllowed, SparkKernelError
 from .hadoop_cli import FS_SHELL, HadoopCli
 
 CHUNK_BYTES = 1 << 20
@@ -111,11 +113,34 @@ class WebHdfs(FileSystem):
     ----------
     addresses : list of str
         Of all NameNodes.
-    user : str
+    session_factory : callable
+        Makes the session of each thread: what proves who asks.
+    proxy_user : str or None
+        On whose behalf it is asked.
     """
 
-    def __init__(self, addresses: list[str], user: str) -> None:
-        self._client = InsecureClient(";".join(addresses), user=user, timeout=TIMEOUT_S)
+    def __init__(
+        self,
+        addresses: list[str],
+        session_factory: Callable[[], requests.Session],
+        proxy_user: str | None = None,
+    ) -> None:
+        self._addresses = addresses
+        self._session_factory = session_factory
+        self._proxy_user = proxy_user
+        self._local = threading.local()
+
+    @property
+    def _client(self) -> Client:
+        client = getattr(self._local, "client", None)
+        if client is None:
+            client = self._local.client = Client(
+                ";".join(self._addresses),
+                proxy=self._proxy_user,
+                timeout=TIMEOUT_S,
+                session=self._session_factory(),
+            )
+        return client
 
     def home(self) -> str:
         """The user's home directory."""
@@ -161,13 +186,19 @@ class WebHdfs(FileSystem):
             return call()
         except requests.RequestException as error:
             raise FileSystemUnreachable(
-                f"WebHDFS at {', '.join(self._client.url.split(';'))} can't be reached.",
+                f"WebHDFS at {', '.join(self._addresses)} can't be reached.",
                 diagnostics=type(error).__name__,
             ) from error
         except HdfsError as error:
             text, kind = str(error), error.exception or ""
             if kind == "FileNotFoundException" or "does not exist" in text:
                 raise FileNotFoundError(text) from error
+            if "Authentication required" in text or "Unauthorized" in text:
+                raise CredentialsError(
+                    "HDFS does not accept this server's Kerberos credentials.",
+                    diagnostics=text,
+                    hint="See `klist`, and whether the NameNode's web service wants Kerberos.",
+                ) from error
             if "AccessControlException" in kind or "Permission denied" in text:
                 raise NotAllowed("HDFS does not allow this.", diagnostics=text) from error
             raise SparkKernelError("HDFS refuses.", diagnostics=text) from error

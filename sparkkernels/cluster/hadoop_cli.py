@@ -25,17 +25,31 @@ class HadoopCli:
     hadoop_conf_dir : str
     environ : mapping of str to str
         The server's environment.
+    proxy_user : str or None
+        On whose behalf they are run.
     """
 
-    def __init__(self, home: SparkHome, java: Java, hadoop_conf_dir: str, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        home: SparkHome,
+        java: Java,
+        hadoop_conf_dir: str,
+        environ: Mapping[str, str],
+        proxy_user: str | None = None,
+    ) -> None:
         self._argv = [
             java.executable,
             "-Xmx512m",
             *SHORT_LIVED_JVM.split(),
+            *environ.get("SPARK_SUBMIT_OPTS", "").split(),  # where sites put java.security.krb5.conf
             "-cp",
             f"{hadoop_conf_dir}:{home.jars}/*",
         ]
         self._env = {**base_environment(environ), "HADOOP_CONF_DIR": hadoop_conf_dir}
+        self._env.pop("HADOOP_PROXY_USER", None)
+        if proxy_user:
+            # ``UserGroupInformation.createLoginUser``; on a cluster without Kerberos it works as well.
+            self._env["HADOOP_PROXY_USER"] = proxy_user
 
     def run(self, main: str, arguments: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
         """Run it to its end; its exit code is the caller's business.

@@ -24,7 +24,8 @@ from .bundle import launchers_bundle
 from .command import REGISTRATION_NAME, parse_spark_defaults, refuse_forced, yarn_command, yarn_conf
 from .container_logs import aggregated_logs, node_logs
 from .hadoop_cli import APPLICATION_CLI
-from .hadoop_site import HadoopSite
+from .hadoop_site import OWN_ACCOUNT, Access, HadoopSite
+from .homes import check_home
 from .local_files import directory_prefix, sweep, take_lock
 from .memory import driver_container_mib, executor_container_mib
 from .queues import check_memory, check_queue, queues
@@ -55,14 +56,17 @@ class _Submitted(NamedTuple):
         When spark-submit named it, on the monotonic clock.
     staging_root : str
         Where Spark puts ``.sparkStaging``; "" for the user's home.
+    proxy_user : str or None
+        Whom it runs as.
     """
 
     at: float
     staging_root: str
+    proxy_user: str | None = None
 
 
 class YarnBackend(Backend):
-    """Applications on one YARN cluster, asked for as this process's own user.
+    """Applications on one YARN cluster, asked for as this process's own user or on behalf of others.
 
     Parameters
     ----------
@@ -77,6 +81,8 @@ class YarnBackend(Backend):
         The YARN tag that all of this server's applications carry; "" to ask for each by its id.
     environ : mapping of str to str or None
         The server's environment, None for this process's at the time of each call.
+    access : Access
+        How this server proves itself to the cluster.
     """
 
     def __init__(
@@ -87,14 +93,15 @@ class YarnBackend(Backend):
         staging_admins: Collection[str] = (),
         server_tag: str = "",
         environ: Mapping[str, str] | None = None,
+        access: Access = OWN_ACCOUNT,
     ) -> None:
-        self._site = HadoopSite(hadoop_conf_dir, spark_home, environ)
+        self._site = HadoopSite(hadoop_conf_dir, spark_home, environ, access)
         self._staging_dir = staging_dir
         self._staging_admins = tuple(staging_admins)
         self._server_tag = server_tag.lower()
         self._submitted: dict[str, _Submitted] = {}
         self._warned: set[str] = set()
-        self._last_staged: tuple[SparkHome, Staged] | None = None
+        self._last_staged: dict[str | None, tuple[SparkHome, Staged]] = {}
 
     @property
     def site(self) -> HadoopSite:
@@ -106,9 +113,9 @@ class YarnBackend(Backend):
         """The server's environment."""
         return self._site.environ
 
-    def staging(self) -> Staging:
+    def staging(self, proxy_user: str | None = None) -> Staging:
         """Where Spark's jars and the launchers are put once."""
-        file_system = self._site.file_system()
+        file_system = self._site.as_user(proxy_user).file_system()
         return Staging(file_system, self._site.conf.default_fs, self._staging_dir, self._staging_admins)
 
     # -- the backend ---------------------------------------------------------------------------------------
@@ -119,25 +126,31 @@ class YarnBackend(Backend):
         return list(dict.fromkeys(name for name in names if name))
 
     def prepare(self, spec: LaunchSpec) -> None:
-        """Check Spark, Java, the ResourceManager, the queue and the containers' sizes, in this order."""
+        """Check Spark, Java, the credentials, the ResourceManager, the queue, the containers' sizes and the
+        user's home, in this order."""
         refuse_forced(spec)
         check_tags(spec.tags)
         home = inspect_spark_home(spec.spark_home)
         find_java(self.environ)
         launchers_bundle()
+        self._site.ensure_credentials()
+        site = self._site.as_user(spec.proxy_user)
         defaults = parse_spark_defaults(read_spark_defaults(home, self.environ))
         effective = {**defaults, **yarn_conf(spec, defaults, None, home.version)}
         sizes = driver_container_mib(effective), executor_container_mib(effective)
-        known = queues(self._site.client.scheduler())
+        known = queues(site.client.scheduler())
         queue = check_queue(known, spec.queue or defaults.get("spark.yarn.queue"))
         check_memory(queue.largest_mib if queue else None, *sizes)
+        if "spark.yarn.stagingDir" not in effective:
+            check_home(site.file_system(), site.user)
 
     def submit(
         self, spec: LaunchSpec, registration: Path, on_application_id: Callable[[str], None]
     ) -> YarnSubmission:
         """Start spark-submit."""
         home = inspect_spark_home(spec.spark_home)
-        staged = self._staged(home)
+        self._site.ensure_credentials()
+        staged = self._staged(home, spec.proxy_user)
         parent = Path(tempfile.gettempdir())
         sweep(parent, time.time())
         directory = Path(tempfile.mkdtemp(prefix=directory_prefix(), dir=parent))
@@ -149,7 +162,7 @@ class YarnBackend(Backend):
             log4j = directory / "log4j2.properties"
             log4j.write_text(LOG4J)
             defaults = parse_spark_defaults(read_spark_defaults(home, self.environ))
-            conf = yarn_conf(spec, defaults, staged.archive, home.version)
+            conf = yarn_conf(spec, defaults, staged.archive, home.version, self._site.conf.is_secure)
             staging_root = {**defaults, **conf}.get("spark.yarn.stagingDir", "")
             command = yarn_command(
                 dataclasses.replace(spec, spark_home=str(home.path)),
@@ -157,7 +170,7 @@ class YarnBackend(Backend):
                 bundle=staged.bundle or str(launchers_bundle().write_to(directory)),
                 registration=copy,
                 java=find_java(self.environ),
-                environ=self.environ,
+                environ=self._site.client_environment(),
                 hadoop_conf_dir=self._site.conf.directory,
                 log4j=log4j,
             )
@@ -167,7 +180,7 @@ class YarnBackend(Backend):
             raise
 
         def known(application_id: str) -> None:
-            self._submitted[application_id] = _Submitted(time.monotonic(), staging_root)
+            self._submitted[application_id] = _Submitted(time.monotonic(), staging_root, spec.proxy_user)
             on_application_id(application_id)
 
         return YarnSubmission(command, directory, known, lambda: self._find(spec.kernel_id), lock)
@@ -194,7 +207,7 @@ class YarnBackend(Backend):
         deadline = time.monotonic() + KILL_S
         asked = False
         while True:
-            application = self._site.client.application(application_id)
+            application = self._owner(application_id).client.application(application_id)
             if application is None:
                 if not self._may_appear(application_id):
                     break
@@ -215,13 +228,14 @@ class YarnBackend(Backend):
 
     def logs(self, application_id: str, tail_bytes: int = 65536) -> str:
         """The container's last stdout and stderr, from its NodeManager or from aggregated logs."""
-        application = self._site.client.application(application_id)
+        site = self._owner(application_id)
+        application = site.client.application(application_id)
         if application is None:
             return ""
-        text = node_logs(self._site.client, application, tail_bytes)
+        text = node_logs(site.client, application, tail_bytes)
         if text or application.get("logAggregationStatus") in (None, "DISABLED", "NOT_START"):
             return text
-        return aggregated_logs(self._site.cli(), application_id, str(application["user"]), tail_bytes)
+        return aggregated_logs(site.cli(), application_id, str(application["user"]), tail_bytes)
 
     def cause_of_death(self, report: ApplicationReport) -> str:
         """One sentence, from the diagnostics."""
@@ -229,14 +243,20 @@ class YarnBackend(Backend):
 
     # -- pieces --------------------------------------------------------------------------------------------
 
-    def _staged(self, home: SparkHome) -> Staged:
+    def _owner(self, application_id: str) -> HadoopSite:
+        """The cluster as an application's owner has it."""
+        submitted = self._submitted.get(application_id)
+        return self._site.as_user(submitted.proxy_user if submitted else None)
+
+    def _staged(self, home: SparkHome, proxy_user: str | None) -> Staged:
         """What is staged; that nothing can be found is no reason not to start."""
-        if self._last_staged is not None and self._last_staged[0] == home:
-            return self._last_staged[1]
+        last = self._last_staged.get(proxy_user)
+        if last is not None and last[0] == home:
+            return last[1]
         try:
-            staged = self.staging().find(home, launchers_bundle())
-            if staged.archive and not self._site.file_system().is_quick:
-                self._last_staged = (home, staged)
+            staged = self.staging(proxy_user).find(home, launchers_bundle())
+            if staged.archive and not self._site.as_user(proxy_user).file_system().is_quick:
+                self._last_staged[proxy_user] = (home, staged)
         except SparkKernelError as error:
             staged = Staged(warnings=[f"What is staged can't be looked up: {error.message}"])
         for warning in staged.warnings:
@@ -256,7 +276,7 @@ class YarnBackend(Backend):
 
     def _ask_to_kill(self, application_id: str) -> None:
         try:
-            self._site.client.kill(application_id)
+            self._owner(application_id).client.kill(application_id)
         except NotAllowed:
             # Without an authentication filter all REST writers are dr.who; the RPC service knows who asks.
             if self._site.conf.is_secure:
@@ -274,7 +294,7 @@ class YarnBackend(Backend):
         if submitted is None or not APPLICATION_ID.match(application_id):
             return
         try:
-            file_system = self._site.file_system()
+            file_system = self._site.as_user(submitted.proxy_user).file_system()
             root = submitted.staging_root.removeprefix(self._site.conf.default_fs) or file_system.home()
             file_system.delete(f"{root.rstrip('/')}/.sparkStaging/{application_id}")
         except (SparkKernelError, OSError) as error:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sparkkernels.cluster import yarn
+from sparkkernels.cluster.filesystem import FileStatus
 from sparkkernels.cluster.hadoop_conf import HadoopConf
 from sparkkernels.cluster.yarn import YarnBackend
 from sparkkernels.errors import ConfigurationError, NotAllowed, ResourceManagerUnavailable, SparkKernelError
@@ -73,6 +74,9 @@ class Files:
     def home(self) -> str:
         return "/user/alice"
 
+    def status(self, path: str) -> FileStatus | None:
+        return FileStatus(path, "alice", 0o700, True)
+
     def delete(self, path: str) -> None:
         self.deleted.append(path)
         self.done.set()
@@ -92,8 +96,15 @@ class Site:
             },
         )
         self.environ = {"PATH": "/usr/bin:/bin"}
+        self.user = "alice"
         self.ran: list[tuple[str, ...]] = []
         self.cli_code = 0
+
+    def as_user(self, proxy_user: str | None) -> Site:
+        return self
+
+    def ensure_credentials(self) -> None:
+        pass
 
     def file_system(self) -> Files:
         return self.files

@@ -1,0 +1,333 @@
+"""Kerberos: who asks the cluster, with a ticket of one's own or with a keytab.
+
+Both kinds of credentials are a credential cache in the end. Hadoop's Java clients find it by ``KRB5CCNAME``
+in their environment, our web requests are given it by name; this process's own environment is never changed,
+since local kernels inherit that. Sources: MIT's ``kinit(1)``; ``gss_acquire_cred_from`` (RFC 5588's store).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigurationError, CredentialsError
+from .local_files import directory_prefix, sweep, take_lock
+
+#: A principal as it may stand in a command: ``name[/host]@REALM``.
+PRINCIPAL = re.compile(r"[A-Za-z0-9_][\w.\-]*(/[\w.\-]+)?(@[\w.\-]+)?\Z", re.ASCII)
+KINIT_TIMEOUT_S = 30.0
+#: Seconds that a ticket must still be good for when something is begun with it: a submit takes this long.
+LEAST_S = 60.0
+#: A keytab's ticket is replaced when less than this part of its life is left.
+RENEW_AT = 0.5
+
+#: What kinit says, and what it means to whoever configured the keytab.
+KINIT_ERRORS: list[tuple[str, str, str]] = [
+    (
+        "Clock skew too great",
+        "Kerberos refuses, because the clocks of this host and of the KDC differ too much.",
+        "Set this host's clock (chrony or ntpd), and try again.",
+    ),
+    (
+        "not found in Kerberos database",
+        "Kerberos does not know the principal {principal}.",
+        "Correct the setting `principal`, or create it on the KDC: addprinc -randkey {principal}",
+    ),
+    (
+        "Preauthentication failed|Password incorrect|Decrypt integrity check failed",
+        "The keytab {keytab} holds an outdated key of {principal}.",
+        "Export a new keytab on the KDC: ktadd -k {keytab} {principal}",
+    ),
+    (
+        "no suitable keys|Key table entry not found|not found in keytab",
+        "The keytab {keytab} has no key of {principal}.",
+        "See what it holds with: klist -kt {keytab}",
+    ),
+    (
+        "Cannot contact any KDC|Cannot resolve|Cannot find KDC",
+        "The Kerberos server (KDC) of {principal} can't be reached.",
+        "Check KRB5_CONFIG or /etc/krb5.conf, and the network to the KDC.",
+    ),
+    (
+        "Permission denied",
+        "The keytab {keytab} can't be read by this account.",
+        "It must belong to the account that the server runs as, with mode 0600.",
+    ),
+    (
+        "No such file|does not exist",
+        "There is no keytab {keytab}.",
+        "Correct the setting `keytab`.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """The ticket-granting ticket of a credential cache.
+
+    Attributes
+    ----------
+    principal : str
+    left_s : float
+        Seconds until it runs out, 0 when it has.
+    """
+
+    principal: str
+    left_s: float
+
+
+class Credentials(ABC):
+    """A principal's credential cache that is kept good; all methods may be called from any thread."""
+
+    @property
+    @abstractmethod
+    def cache(self) -> str:
+        """The credential cache, like ``FILE:/tmp/krb5cc_1000``."""
+
+    @property
+    @abstractmethod
+    def principal(self) -> str:
+        """The principal.
+
+        Raises
+        ------
+        CredentialsError
+        """
+
+    @abstractmethod
+    def ensure(self) -> None:
+        """Make sure that the ticket is good for a minute at least.
+
+        Raises
+        ------
+        CredentialsError
+            With the command that helps.
+        """
+
+    @property
+    def short_name(self) -> str:
+        """The principal without host and realm: what Hadoop's default rules make of it."""
+        return re.split("[/@]", self.principal)[0]
+
+    def environment(self) -> dict[str, str]:
+        """The variables that hand the cache to a process."""
+        return {"KRB5CCNAME": self.cache}
+
+
+class OwnTicket(Credentials):
+    """The ticket that the server's own user got with ``kinit``; it is looked at, never renewed.
+
+    Parameters
+    ----------
+    environ : mapping of str to str
+        The server's environment.
+    user : str
+        The account's name, for the command to run.
+    """
+
+    def __init__(self, environ: Mapping[str, str], user: str) -> None:
+        self._environ = environ
+        self._user = user
+
+    @property
+    def cache(self) -> str:
+        """The cache that KRB5CCNAME names, else the usual one of this account."""
+        return self._environ.get("KRB5CCNAME") or _default_cache() or f"FILE:/tmp/krb5cc_{os.getuid()}"
+
+    @property
+    def principal(self) -> str:
+        """The principal in the cache."""
+        return self._ticket().principal
+
+    def ensure(self) -> None:
+        """See the base class."""
+        ticket = self._ticket()
+        if ticket.left_s < LEAST_S:
+            raise CredentialsError(
+                f"The Kerberos ticket of {ticket.principal} has run out.",
+                diagnostics=f"Credential cache: {self.cache}",
+                hint=f"Get a new one where the Jupyter server runs: kinit {ticket.principal}",
+            )
+
+    def _ticket(self) -> Ticket:
+        ticket = read_ticket(self.cache)
+        if ticket is None:
+            raise CredentialsError(
+                "The Jupyter server's account has no Kerberos ticket, and the cluster wants one.",
+                diagnostics=f"Credential cache: {self.cache}",
+                hint=f"Get one where the Jupyter server runs: kinit {self._user}",
+            )
+        return ticket
+
+
+class Keytab(Credentials):
+    """A service principal's ticket, obtained from its keytab into a cache of our own, and again in time.
+
+    Parameters
+    ----------
+    principal, keytab : str
+    environ : mapping of str to str
+        The server's environment, for ``KRB5_CONFIG``.
+    clock : callable
+        Seconds on a monotonic clock.
+    """
+
+    def __init__(
+        self,
+        principal: str,
+        keytab: str,
+        environ: Mapping[str, str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not PRINCIPAL.match(principal):
+            raise ConfigurationError(
+                f"{principal!r} is no Kerberos principal.",
+                hint="Set `principal` to something like jupyter/host.example.org@EXAMPLE.ORG.",
+            )
+        if not os.path.isabs(keytab):
+            raise ConfigurationError(f"The setting keytab must be an absolute path, not {keytab!r}.")
+        self._principal = principal
+        self._keytab = keytab
+        self._environ = environ
+        self._clock = clock
+        self._mutex = threading.Lock()
+        self._directory: Path | None = None
+        self._renew_at = float("-inf")
+        self._expires_at = float("-inf")
+
+    @property
+    def cache(self) -> str:
+        """The private cache."""
+        with self._mutex:
+            return f"FILE:{self._private_directory() / 'ticket'}"
+
+    @property
+    def principal(self) -> str:
+        """The configured principal."""
+        return self._principal
+
+    def ensure(self) -> None:
+        """Get a new ticket when half of the old one's life is over; an old one that is good will do."""
+        with self._mutex:
+            now = self._clock()
+            if now < self._renew_at:
+                return
+            try:
+                self._get_ticket()
+            except CredentialsError:
+                if now + LEAST_S > self._expires_at:
+                    raise
+                self._renew_at = now + LEAST_S  # the KDC may be back by then
+
+    def _private_directory(self) -> Path:
+        if self._directory is None:
+            parent = Path(tempfile.gettempdir())
+            sweep(parent, time.time())
+            self._directory = Path(tempfile.mkdtemp(prefix=directory_prefix(), dir=parent))
+            lock = take_lock(self._directory)
+            weakref.finalize(self, _remove, self._directory, lock)
+        return self._directory
+
+    def _get_ticket(self) -> None:
+        if not os.access(self._keytab, os.R_OK):
+            said = "Permission denied" if os.path.exists(self._keytab) else "No such file"
+            raise kinit_error(said, self._principal, self._keytab)
+        directory = self._private_directory()
+        fresh = directory / "new"
+        command = ["kinit", "-k", "-t", self._keytab, "-c", f"FILE:{fresh}", self._principal]
+        try:
+            done = subprocess.run(
+                command,
+                env={**self._environ, "LC_ALL": "C"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=KINIT_TIMEOUT_S,
+                check=False,
+            )
+        except FileNotFoundError as error:
+            raise CredentialsError(
+                "There is no kinit on this host.", hint="Install it (Debian: krb5-user)."
+            ) from error
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise kinit_error(f"Cannot contact any KDC ({error})", self._principal, self._keytab) from error
+        if done.returncode:
+            raise kinit_error(done.stderr.strip(), self._principal, self._keytab)
+        ticket = read_ticket(f"FILE:{fresh}")
+        os.replace(fresh, directory / "ticket")  # readers see the old one or the new one, never half of one
+        left_s = ticket.left_s if ticket else 0.0
+        now = self._clock()
+        self._expires_at = now + left_s
+        self._renew_at = now + left_s * RENEW_AT
+
+
+def kinit_error(said: str, principal: str, keytab: str) -> CredentialsError:
+    """What kinit said, as one of ours."""
+    names = {"principal": principal, "keytab": keytab}
+    for pattern, message, hint in KINIT_ERRORS:
+        if re.search(pattern, said):
+            return CredentialsError(message.format(**names), diagnostics=said, hint=hint.format(**names))
+    command = shlex.join(["kinit", "-k", "-t", keytab, principal])
+    return CredentialsError(
+        f"There is no Kerberos ticket for {principal}.", diagnostics=said, hint=f"Try by hand: {command}"
+    )
+
+
+def read_ticket(cache: str) -> Ticket | None:
+    """The ticket of a credential cache, None when there is none.
+
+    Raises
+    ------
+    CredentialsError
+        The libraries are missing.
+    """
+    gssapi = _gssapi()
+    try:
+        found = gssapi.Credentials(usage="initiate", store={"ccache": cache})
+        principal = str(found.name)
+    except gssapi.exceptions.GSSError:
+        return None
+    try:
+        return Ticket(principal, float(found.lifetime or 0))
+    except gssapi.exceptions.GSSError:  # ExpiredCredentialsError
+        return Ticket(principal, 0.0)
+
+
+def _default_cache() -> str:
+    """The default cache's name as krb5.conf has it; "" when it can't be asked."""
+    try:
+        import krb5
+
+        return str(krb5.cc_default_name(krb5.init_context()).decode())
+    except (ImportError, OSError, RuntimeError):
+        return ""
+
+
+def _gssapi() -> Any:
+    try:
+        import gssapi
+    except (ImportError, OSError) as error:
+        raise CredentialsError(
+            "The cluster wants Kerberos, and this Jupyter server has no library for it.",
+            diagnostics=str(error),
+            hint="Install it where the Jupyter server runs: pip install 'sparkkernels[kerberos]'",
+        ) from error
+    return gssapi
+
+
+def _remove(directory: Path, lock: int) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+    os.close(lock)

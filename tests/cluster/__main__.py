@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from tests.cluster.harness import Cluster, Daemon, HarnessError
+from tests.cluster.harness.layout import MANAGER_IDS
 from tests.cluster.harness.resource_manager import UNFINISHED
 from tests.cluster.harness.web import WebError
 
@@ -32,11 +33,13 @@ def main(arguments: list[str] | None = None) -> int:
     _interrupt_once()
     try:
         if options.command == "up":
-            _up(options.name, options.hosts, options.directory)
+            _up(options)
         elif options.command == "down":
             print("The cluster is gone." if Cluster.remove(options.name) else "There is no cluster.")
         elif options.command == "env":
             _env(Cluster.attach(options.name))
+        elif options.command == "transition":
+            Cluster.attach(options.name).transition(options.to)
         elif options.command == "status":
             _status(Cluster.attach(options.name))
         else:
@@ -66,9 +69,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="give N workers network namespaces of their own; needs root (default: one worker, no namespace)",
     )
+    up.add_argument(
+        "--kerberos", action="store_true", help="with a KDC, and nobody believed without a ticket"
+    )
+    up.add_argument("--ha", action="store_true", help="with two ResourceManagers, rm1 and rm2")
     up.add_argument("--directory", type=Path, metavar="DIR", help="a new or empty directory for everything")
     commands.add_parser("down", parents=[common], help="end it and remove everything of it")
     commands.add_parser("env", parents=[common], help="print shell exports to use it by hand")
+    transition = commands.add_parser("transition", parents=[common], help="change the active ResourceManager")
+    transition.add_argument("to", choices=MANAGER_IDS, help="which one shall be active")
     commands.add_parser("status", parents=[common], help="print what runs and what is on it")
     for verb, text in (
         ("stop", "end a daemon with SIGTERM, after 10 s with SIGKILL"),
@@ -81,12 +90,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _up(name: str, hosts: int, directory: Path | None) -> None:
+def _up(options: argparse.Namespace) -> None:
     """Bring a cluster up and say how to use it."""
     started = time.monotonic()
-    cluster = Cluster.up(name, hosts, directory=directory)
+    cluster = Cluster.up(
+        options.name,
+        options.hosts,
+        directory=options.directory,
+        kerberos=options.kerberos,
+        ha=options.ha,
+    )
     print(f"The cluster is up after {time.monotonic() - started:.1f} s, in {cluster.directory}.")
-    option = "" if name == "default" else f" --name {name}"
+    option = "" if options.name == "default" else f" --name {options.name}"
     print(f'Use it:  eval "$(python -m tests.cluster env{option})"')
     print(f"End it:  python -m tests.cluster down{option}")
 
@@ -97,6 +112,11 @@ def _env(cluster: Cluster) -> None:
         print(f"export {name}={shlex.quote(value)}")
     print(f"# ResourceManager: {cluster.resource_manager_url}")
     print(f"# HDFS: {cluster.default_fs}, {cluster.webhdfs_url}")
+    if cluster.is_secure:
+        print("# A ticket, for example:")
+        print("# export KRB5CCNAME=FILE:$(mktemp)  # then one of")
+        for name in ("jupyter", "alice"):
+            print(f"# kinit -k -t {cluster.keytab(name)} {cluster.principal(name)}")
 
 
 def _status(cluster: Cluster) -> None:

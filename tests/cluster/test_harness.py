@@ -15,7 +15,7 @@ import pytest
 
 from tests.cluster.harness import Cluster, HarnessError, Worker, network, processes
 from tests.cluster.harness.fleet import make_workers
-from tests.cluster.harness.layout import HOST_PORTS, Layout
+from tests.cluster.harness.layout import Layout, host_ports
 from tests.cluster.harness.membership import belongs, is_in_container
 from tests.cluster.harness.ports import Reservation
 from tests.cluster.harness.web import WebError
@@ -62,9 +62,10 @@ def test_an_unknown_daemon_is_named_with_the_known_ones(cluster: Cluster) -> Non
 
 def test_reserved_ports_are_free_for_daemons_and_for_nobody_else(cluster: Cluster) -> None:
     used = {port for daemon in cluster.daemons for port in daemon.ports.values()}
-    with Reservation(HOST_PORTS) as one, Reservation(HOST_PORTS) as other:
+    names = host_ports()
+    with Reservation(names) as one, Reservation(names) as other:
         ours, theirs = set(one.ports.values()), set(other.ports.values())
-        assert len(ours) == len(theirs) == len(HOST_PORTS)
+        assert len(ours) == len(theirs) == len(names)
         assert not ours & theirs and not (ours | theirs) & used
         # SO_REUSEADDR, which this sets as Java does, is what a daemon gets past the reservation with.
         for port in ours:

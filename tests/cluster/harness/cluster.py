@@ -6,14 +6,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.harness import lifecycle, processes, registry
+from tests.cluster.harness import failover, lifecycle, processes, registry
+from tests.cluster.harness.access import resource_manager, webhdfs
 from tests.cluster.harness.daemon import Daemon
 from tests.cluster.harness.errors import HarnessError
 from tests.cluster.harness.fleet import make_daemons, make_workers
+from tests.cluster.harness.kerberos import Realm
 from tests.cluster.harness.layout import Layout, Sites
+from tests.cluster.harness.lifecycle import Options
 from tests.cluster.harness.membership import is_in_container
-from tests.cluster.harness.resource_manager import ResourceManager
-from tests.cluster.harness.webhdfs import WebHdfs
 
 
 class Cluster:
@@ -34,8 +35,8 @@ class Cluster:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._resource_manager = ResourceManager(layout.resource_manager_url, layout.submitter)
-        self._hdfs = WebHdfs(layout.namenode_url, layout.submitter)
+        self._resource_manager = resource_manager(layout)
+        self._hdfs = webhdfs(layout)
         self.workers = make_workers(layout)
         self.daemons = make_daemons(layout)
 
@@ -46,6 +47,9 @@ class Cluster:
         hosts: int = 0,
         extra_site: Sites | None = None,
         directory: Path | None = None,
+        *,
+        kerberos: bool = False,
+        ha: bool = False,
     ) -> Cluster:
         """Bring a cluster up; it is complete, or nothing of it is left.
 
@@ -60,6 +64,11 @@ class Cluster:
             Settings on top of ours, like ``{"yarn-site.xml": {"yarn.acl.enable": "false"}}``.
         directory : Path, optional
             Where to put everything; an empty directory, or none yet.
+        kerberos : bool
+            Whether users prove who they are: `submitter` is then the principal jupyter/localhost, which may
+            proxy alice and bob; carol and dave have principals, but no homes in HDFS.
+        ha : bool
+            Whether there are two ResourceManagers, rm1 and rm2, of which `transition` makes one active.
 
         Returns
         -------
@@ -71,7 +80,7 @@ class Cluster:
         HarnessError
             When something is missing, the name is taken, or a daemon does not come up.
         """
-        return cls(lifecycle.bring_up(name, hosts, extra_site or {}, directory))
+        return cls(lifecycle.bring_up(name, Options(hosts, kerberos, ha, extra_site or {}), directory))
 
     @classmethod
     def attach(cls, name: str = "default") -> Cluster:
@@ -134,7 +143,10 @@ class Cluster:
 
     @property
     def submitter(self) -> str:
-        """The account that runs it and the tests: HDFS superuser, YARN administrator, allowed to proxy."""
+        """Whom applications are submitted by, and who may proxy alice and bob.
+
+        Without Kerberos, the account that runs cluster and tests: HDFS superuser and YARN administrator too.
+        """
         return self._layout.submitter
 
     @property
@@ -159,8 +171,8 @@ class Cluster:
 
     @property
     def resource_manager_url(self) -> str:
-        """The ResourceManager's web server, like ``http://localhost:8088``."""
-        return self._layout.resource_manager_url
+        """The ResourceManager's web server, like ``http://localhost:8088``; of several, the active one's."""
+        return self._resource_manager.url()
 
     @property
     def host_address(self) -> str:
@@ -173,11 +185,17 @@ class Cluster:
         Returns
         -------
         dict of str to str
-            To be laid over a process's environment.
+            To be laid over a process's environment. With Kerberos they tell of the realm: programs and the
+            C libraries of this process with ``KRB5_CONFIG``, spark-submit with ``SPARK_SUBMIT_OPTS``.
+            Credentials are not among them.
         """
         conf = str(self.conf_dir)
         # Spark reads both; one left over from another cluster would win here and there.
-        return {"JAVA_HOME": str(self._layout.java_home), "HADOOP_CONF_DIR": conf, "YARN_CONF_DIR": conf}
+        own = {"JAVA_HOME": str(self._layout.java_home), "HADOOP_CONF_DIR": conf, "YARN_CONF_DIR": conf}
+        if self.is_secure:
+            own["KRB5_CONFIG"] = str(self.krb5_conf)
+            own["SPARK_SUBMIT_OPTS"] = self._realm().java_option
+        return own
 
     def daemon(self, name: str) -> Daemon:
         """Give one daemon.
@@ -186,7 +204,8 @@ class Cluster:
         ----------
         name : str
             ``namenode``, ``datanode``, ``resourcemanager`` or ``nodemanager``; with ``hosts``,
-            ``datanode-w1`` and so on.
+            ``datanode-w1`` and so on; with ``kerberos`` also ``kdc``; with ``ha``, ``resourcemanager-rm1``
+            and ``resourcemanager-rm2``, which come up as standbys.
 
         Returns
         -------
@@ -203,6 +222,71 @@ class Cluster:
                 return daemon
         names = ", ".join(daemon.name for daemon in self.daemons)
         raise HarnessError(f"There is no daemon named {name!r}: there are {names}.")
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether it has Kerberos."""
+        return self._layout.kerberos
+
+    @property
+    def realm(self) -> str:
+        """The name of the Kerberos realm."""
+        return self._realm().name
+
+    @property
+    def krb5_conf(self) -> Path:
+        """The realm's krb5.conf."""
+        return self._realm().conf
+
+    @property
+    def credentials_directory(self) -> Path:
+        """The directory of the tickets that the harness itself uses."""
+        return self._realm().caches
+
+    def keytab(self, name: str) -> Path:
+        """Give the keytab of hdfs, yarn, HTTP, jupyter, alice, bob, carol or dave."""
+        return self._realm().keytab(name)
+
+    def principal(self, name: str) -> str:
+        """Give a principal, like ``jupyter/localhost@REALM`` or ``alice@REALM``."""
+        return self._realm().principal(name)
+
+    def kinit(self, name: str, ccache: Path, lifetime: str | None = None) -> None:
+        """Get a ticket with a keytab.
+
+        Parameters
+        ----------
+        name : str
+            Whose.
+        ccache : Path
+            The file to write it to, for ``KRB5CCNAME``.
+        lifetime : str, optional
+            How long it shall be good, like ``90s``; else a day.
+        """
+        self._realm().kinit(name, ccache, lifetime)
+
+    def _realm(self) -> Realm:
+        """Give the Kerberos realm."""
+        if self._layout.realm is None:
+            raise HarnessError(f"The cluster {self.name!r} has no Kerberos: `up --kerberos`.")
+        return self._layout.realm
+
+    @property
+    def active_resource_manager(self) -> str | None:
+        """The id of the active one of two ResourceManagers; None while there is none."""
+        if not self._layout.manager_ids:
+            raise HarnessError(f"The cluster {self.name!r} has a single ResourceManager: `up --ha`.")
+        return self._resource_manager.active()
+
+    def transition(self, to: str) -> None:
+        """Make a ResourceManager the active one, and return when the NodeManagers have found it.
+
+        Parameters
+        ----------
+        to : str
+            ``rm1`` or ``rm2``, which must run; the other need not.
+        """
+        failover.transition(self._layout, self.daemons, to)
 
     def nodes(self) -> list[dict[str, Any]]:
         """List the nodes that are registered, as in ``/ws/v1/cluster/nodes``."""
@@ -263,7 +347,7 @@ class Cluster:
         return sorted(self._layout.workers_directory.glob(f"*/logs/{application_id}/container_*"))
 
     def hdfs_put(self, path: str, content: bytes, user: str | None = None) -> None:
-        """Write a file as the superuser or another user, replacing what is there."""
+        """Write a file, or replace it, as the superuser or as another user, with that one's keytab."""
         self._hdfs.put(path, content, user)
 
     def hdfs_get(self, path: str) -> bytes:

@@ -1,28 +1,23 @@
-"""One daemon of a cluster: a JVM that can be started, stopped, killed and restarted by itself."""
+"""One daemon of a cluster: a process that can be started, stopped, killed and restarted by itself."""
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.harness import processes
 from tests.cluster.harness.errors import HarnessError
 from tests.cluster.harness.layout import Layout
-from tests.cluster.harness.membership import DAEMON_PROPERTY
-from tests.cluster.harness.processes import MARK, Process
+from tests.cluster.harness.processes import Process
 
-#: The daemons and their main classes, in the order in which they start.
-MAIN_CLASSES = {
-    "namenode": "org.apache.hadoop.hdfs.server.namenode.NameNode",
-    "datanode": "org.apache.hadoop.hdfs.server.datanode.DataNode",
-    "resourcemanager": "org.apache.hadoop.yarn.server.resourcemanager.ResourceManager",
-    "nodemanager": "org.apache.hadoop.yarn.server.nodemanager.NodeManager",
-}
 STOP_TIMEOUT_S = 10.0
 READY_TIMEOUT_S = 90.0
+
+#: What Java and MIT's KDC say when a port is not free.
+_TAKEN = ("java.net.BindException", "Address already in use")
 
 _START_LINE = "======== started by the harness"
 
@@ -31,10 +26,29 @@ class PortTaken(HarnessError):
     """Somebody else has a port of this daemon: other ports may help."""
 
 
+@dataclass(frozen=True)
+class Program:
+    """What a daemon runs.
+
+    Parameters
+    ----------
+    command : list of str
+        Its command line.
+    environment : dict of str to str
+        Its whole environment.
+    mark : str
+        The argument that this daemon has and no other process.
+    """
+
+    command: list[str]
+    environment: dict[str, str]
+    mark: str
+
+
 class Daemon:
     """A daemon of a cluster, running or not.
 
-    It is found in ``/proc`` by a system property on its command line, so every process that knows the cluster
+    It is found in ``/proc`` by the mark on its command line, so every process that knows the cluster
     can handle it, and the containers of a killed NodeManager live on.
 
     Parameters
@@ -42,11 +56,13 @@ class Daemon:
     layout : Layout
         The cluster.
     kind : str
-        A key of `MAIN_CLASSES`.
+        What it is: ``kdc``, ``namenode``, ``datanode``, ``resourcemanager`` or ``nodemanager``.
     place : str
         ``host`` or a worker's name.
     name : str
-        What people call it: the kind, with the worker's name where there are several.
+        What people call it: the kind, with the worker's name or an id where there are several.
+    program : Program
+        What it runs.
     enter : callable
         Gives the command that runs its arguments in the daemon's place.
     ready : callable
@@ -59,6 +75,7 @@ class Daemon:
         kind: str,
         place: str,
         name: str,
+        program: Program,
         enter: Callable[[], list[str]],
         ready: Callable[[Daemon], bool],
     ) -> None:
@@ -66,14 +83,15 @@ class Daemon:
         self.place = place
         self.name = name
         self._layout = layout
+        self._program = program
         self._enter = enter
         self._ready = ready
 
     @property
     def pid(self) -> int | None:
-        """The id of its JVM in this process's pid namespace; None when it does not run."""
-        java = str(self._layout.java_home / "bin" / "java")
-        return next((process.pid for process in self._processes() if process.argv[0] == java), None)
+        """Its process id in this process's pid namespace; None when it does not run."""
+        program = self._program.command[0]
+        return next((process.pid for process in self._processes() if process.argv[0] == program), None)
 
     @property
     def alive(self) -> bool:
@@ -89,8 +107,11 @@ class Daemon:
     def ports(self) -> dict[str, int]:
         """Where it listens, by interface."""
         nodes = {node.name: node.ports for node in self._layout.nodes}
-        ports = nodes.get(self.place, self._layout.ports)
-        return {key: port for key, port in ports.items() if key.split("-")[0] == self.kind}
+        # A worker's ports are its own; on the host it is the name that tells two of a kind apart.
+        on_worker = self.place in nodes
+        ports = nodes[self.place] if on_worker else self._layout.ports
+        own = self.kind if on_worker else self.name
+        return {key: port for key, port in ports.items() if key == own or key.startswith(f"{own}-")}
 
     def output(self) -> str:
         """Give what it printed since it was last started."""
@@ -100,16 +121,15 @@ class Daemon:
             return ""
 
     def launch(self) -> None:
-        """Start its JVM without waiting for anything; nothing happens when it runs already."""
+        """Start its process without waiting for anything; nothing happens when it runs already."""
         if self.alive:
             return
         with self.log.open("a") as log:
             log.write(f"{_START_LINE}\n")
-        java = java_command(self._layout, self.place, MAIN_CLASSES[self.kind], self._mark())
         processes.start(
-            [*self._enter(), *java],
+            [*self._enter(), *self._program.command],
             cwd=self._layout.directory,
-            env=environment(self._layout, self.place),
+            env=self._program.environment,
             log=self.log,
         )
 
@@ -132,7 +152,7 @@ class Daemon:
         while not self._ready(self):
             if not self.alive:
                 output = self.output()
-                kind = PortTaken if "java.net.BindException" in output else HarnessError
+                kind = PortTaken if any(words in output for words in _TAKEN) else HarnessError
                 raise kind(f"The {self.name} ended while it started.\n{tail(output)}")
             if time.monotonic() >= deadline:
                 raise HarnessError(
@@ -170,75 +190,12 @@ class Daemon:
         self.stop()
         self.start()
 
-    def _mark(self) -> str:
-        return f"-D{DAEMON_PROPERTY}={self._layout.directory}/{self.name}"
-
     def _is_mine(self, process: Process) -> bool:
-        return self._mark() in process.argv
+        return self._program.mark in process.argv
 
     def _processes(self) -> list[Process]:
-        """List its JVM and the commands that started it and wait for it."""
+        """List its process and the commands that started it and wait for it."""
         return processes.find(self._is_mine)
-
-
-def java_command(layout: Layout, place: str, main_class: str, *options: str) -> list[str]:
-    """Give the command line of a Hadoop class: a small JVM that starts fast rather than runs fast.
-
-    Parameters
-    ----------
-    layout : Layout
-        The cluster.
-    place : str
-        Whose configuration to use: ``host`` or a worker's name.
-    main_class : str
-        What to run.
-    *options : str
-        More JVM options.
-
-    Returns
-    -------
-    list of str
-        The command, to which arguments can be appended.
-    """
-    command = [
-        str(layout.java_home / "bin" / "java"),
-        *("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"),
-        "-Djava.net.preferIPv4Stack=true",
-        f"-Djava.io.tmpdir={layout.directory}/tmp",
-        f"-Dhadoop.log.dir={layout.logs}",
-        f"-Dyarn.log.dir={layout.logs}",
-        *options,
-    ]
-    if layout.subnet and place == "host":
-        # Lookups of the workers' addresses end here, not in a time-out of the site's name servers.
-        command.append(f"-Djdk.net.hosts.file={layout.hosts_file}")
-    return [*command, "-cp", f"{layout.server_conf(place)}:{layout.jars}/*", main_class]
-
-
-def environment(layout: Layout, place: str) -> dict[str, str]:
-    """Give a daemon's environment, nothing of which comes from the tests' but PATH and the account.
-
-    Parameters
-    ----------
-    layout : Layout
-        The cluster.
-    place : str
-        Whose configuration to use: ``host`` or a worker's name.
-
-    Returns
-    -------
-    dict of str to str
-        Variables; the mark among them.
-    """
-    return {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": os.environ.get("HOME", "/"),
-        "USER": layout.submitter,
-        "LANG": "C.UTF-8",
-        "JAVA_HOME": str(layout.java_home),
-        "HADOOP_CONF_DIR": str(layout.server_conf(place)),
-        MARK: str(layout.directory),
-    }
 
 
 def tail(output: str, lines: int = 20) -> str:

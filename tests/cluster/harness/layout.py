@@ -7,18 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.cluster.harness.kerberos import Realm
 from tests.cluster.harness.membership import workers_directory
 
-#: What listens on the host's side, by daemon and interface.
-HOST_PORTS = (
-    "namenode",
-    "namenode-http",
-    "resourcemanager",
-    "resourcemanager-scheduler",
-    "resourcemanager-tracker",
-    "resourcemanager-admin",
-    "resourcemanager-http",
-)
+#: The ids of two ResourceManagers that take turns.
+MANAGER_IDS = ("rm1", "rm2")
 
 #: What listens on a worker. In a network namespace of its own every worker has Hadoop's usual ports.
 WORKER_PORTS = {
@@ -31,6 +24,30 @@ WORKER_PORTS = {
 }
 
 Sites = dict[str, dict[str, str]]
+
+
+def host_ports(*, kerberos: bool = False, ha: bool = False) -> tuple[str, ...]:
+    """Name what listens on the host's side, by daemon and interface.
+
+    Parameters
+    ----------
+    kerberos : bool
+        Whether there is a KDC.
+    ha : bool
+        Whether there are two ResourceManagers.
+
+    Returns
+    -------
+    tuple of str
+        The daemon's name, with the interface after a dash where there are several.
+    """
+    managers = [f"resourcemanager-{manager_id}" for manager_id in MANAGER_IDS] if ha else ["resourcemanager"]
+    interfaces = ("", "-scheduler", "-tracker", "-admin", "-http")
+    return (
+        *(("kdc",) if kerberos else ()),
+        *("namenode", "namenode-http"),
+        *(f"{manager}{interface}" for manager in managers for interface in interfaces),
+    )
 
 
 @dataclass(frozen=True)
@@ -70,19 +87,24 @@ class Layout:
     directory : Path
         Everything it writes is below; thrown away with it.
     submitter : str
-        The account that runs the daemons: HDFS superuser, YARN administrator, allowed to proxy.
+        Whom users' applications are submitted by, and who may proxy them. Without Kerberos it is the account
+        that runs the daemons: HDFS superuser and YARN administrator as well.
     java_home, jars : Path
         The software.
     host : str
         Where NameNode and ResourceManager listen, as everyone sees it.
     ports : dict of str to int
-        A port for each of `HOST_PORTS`.
+        A port for each of `host_ports`.
     nodes : tuple of Node
         The workers.
     subnet : str
         The workers' network, like ``10.77.5``; empty without network namespaces.
     extra_sites : dict
         Settings on top of ours: file name, then property, then value.
+    kerberos : bool
+        Whether users prove who they are.
+    manager_ids : tuple of str
+        The ids of the ResourceManagers where there are several; empty where there is one.
     """
 
     name: str
@@ -95,6 +117,23 @@ class Layout:
     nodes: tuple[Node, ...]
     subnet: str
     extra_sites: Sites
+    kerberos: bool = False
+    manager_ids: tuple[str, ...] = ()
+
+    @property
+    def realm(self) -> Realm | None:
+        """The Kerberos realm; None without Kerberos."""
+        return Realm(self.directory) if self.kerberos else None
+
+    @property
+    def superuser(self) -> str:
+        """Who may do everything in HDFS."""
+        return "hdfs" if self.kerberos else self.submitter
+
+    @property
+    def administrator(self) -> str:
+        """Who may do everything on YARN."""
+        return "yarn" if self.kerberos else self.submitter
 
     @property
     def client_conf(self) -> Path:
@@ -130,9 +169,19 @@ class Layout:
         return f"hdfs://{self.host}:{self.ports['namenode']}"
 
     @property
-    def resource_manager_url(self) -> str:
-        """The URL of the ResourceManager's web services, without a path."""
-        return f"http://{self.host}:{self.ports['resourcemanager-http']}"
+    def managers(self) -> dict[str, str]:
+        """The names of the ResourceManagers as daemons, by id; the only one has an empty id."""
+        if not self.manager_ids:
+            return {"": "resourcemanager"}
+        return {manager_id: f"resourcemanager-{manager_id}" for manager_id in self.manager_ids}
+
+    @property
+    def resource_manager_urls(self) -> dict[str, str]:
+        """The URLs of the ResourceManagers' web services, without a path, by id."""
+        return {
+            manager_id: f"http://{self.host}:{self.ports[f'{name}-http']}"
+            for manager_id, name in self.managers.items()
+        }
 
     @property
     def namenode_url(self) -> str:
@@ -158,6 +207,7 @@ class Layout:
         for key in ("directory", "java_home", "jars"):
             document[key] = Path(document[key])
         document["nodes"] = tuple(Node(**node) for node in document["nodes"])
+        document["manager_ids"] = tuple(document["manager_ids"])
         return cls(**document)
 
 

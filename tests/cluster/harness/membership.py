@@ -13,6 +13,16 @@ DAEMON_PROPERTY = "sparkkernels.test.daemon"
 WORKER_VARIABLE = "SPARKKERNELS_TEST_WORKER"
 
 
+def daemon_mark(directory: Path, name: str) -> str:
+    """Give the argument that marks a daemon of Hadoop's: a system property that nothing reads."""
+    return f"-D{DAEMON_PROPERTY}={directory}/{name}"
+
+
+def kdc_mark(directory: Path) -> str:
+    """Give the argument that marks a KDC: its pid file, which nothing reads either."""
+    return f"{directory}/kdc.pid"
+
+
 def workers_directory(directory: Path) -> Path:
     """Give the directory below which NodeManagers keep what containers use, and nobody else has business."""
     return directory / "workers"
@@ -38,8 +48,8 @@ def belongs(process: Process, directory: Path) -> bool:
 
 def is_daemon(process: Process, directory: Path) -> bool:
     """Tell whether a process is a daemon of a cluster, or a command that waits for one."""
-    mark = f"-D{DAEMON_PROPERTY}={directory}/"
-    return any(argument.startswith(mark) for argument in process.argv)
+    mark = daemon_mark(directory, "")
+    return any(a.startswith(mark) for a in process.argv) or kdc_mark(directory) in process.argv
 
 
 def is_in_container(process: Process, directory: Path) -> bool:

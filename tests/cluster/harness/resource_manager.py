@@ -1,37 +1,72 @@
-"""The ResourceManager's web services, as far as the tests need them."""
+"""The ResourceManagers' web services, as far as the tests need them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from tests.cluster.harness.web import ask
+from tests.cluster.harness.web import Answer, Authenticate, WebError, ask, by_name
 
 #: YarnApplicationState without FINISHED, FAILED and KILLED.
 UNFINISHED = ("NEW", "NEW_SAVING", "SUBMITTED", "ACCEPTED", "RUNNING")
 
 
 class ResourceManager:
-    """One ResourceManager, without Kerberos.
+    """A cluster's ResourceManager: the only one, or the one of several that is active.
 
     Parameters
     ----------
-    url : str
-        Its web server, like ``http://localhost:8088``.
+    urls : mapping of str to str
+        The web servers, like ``http://localhost:8088``, by the ids of the ResourceManagers.
     user : str
         Who asks.
+    authenticate : callable
+        How a user is known.
     """
 
-    def __init__(self, url: str, user: str) -> None:
-        self._url = f"{url}/ws/v1/cluster"
+    def __init__(self, urls: Mapping[str, str], user: str, authenticate: Authenticate = by_name) -> None:
+        self._urls = urls
         self._user = user
+        self._authenticate = authenticate
 
-    def info(self) -> dict[str, Any]:
-        """Describe the ResourceManager itself (``state``, ``haState``, ``startedOn``, ...)."""
-        found: dict[str, Any] = self._get("info")["clusterInfo"]
+    def info(self, manager_id: str = "") -> dict[str, Any]:
+        """Describe one ResourceManager itself (``state``, ``haState``, ``startedOn``, ...).
+
+        Parameters
+        ----------
+        manager_id : str
+            Which one, active or not.
+        """
+        answer = self._send("GET", f"{self._urls[manager_id]}/ws/v1/cluster/info")
+        found: dict[str, Any] = answer.json()["clusterInfo"]
         return found
+
+    def active(self) -> str | None:
+        """Give the id of the ResourceManager that is active; None when there is none."""
+        for manager_id in self._urls:
+            try:
+                if self.info(manager_id)["haState"] == "ACTIVE":
+                    return manager_id
+            except WebError:
+                continue
+        return None
+
+    def url(self) -> str:
+        """Give the web server of the only ResourceManager, or of the active one.
+
+        Raises
+        ------
+        WebError
+            When none of several is active.
+        """
+        if len(self._urls) == 1:
+            return next(iter(self._urls.values()))
+        manager_id = self.active()
+        if manager_id is None:
+            raise WebError(f"Of the ResourceManagers {', '.join(self._urls)} none is active.", None)
+        return self._urls[manager_id]
 
     def nodes(self) -> list[dict[str, Any]]:
         """List the nodes that are RUNNING."""
@@ -61,17 +96,17 @@ class ResourceManager:
         application_id : str
             Which one.
         """
-        ask(
+        self._send(
             "PUT",
-            self._address(f"apps/{quote(application_id)}/state"),
-            body=json.dumps({"state": "KILLED"}).encode(),
-            content_type="application/json",
+            f"{self.url()}/ws/v1/cluster/apps/{quote(application_id)}/state",
+            json.dumps({"state": "KILLED"}).encode(),
         )
 
     def _get(self, path: str, **query: str) -> Any:
         """Ask for a document."""
-        return ask("GET", self._address(path, **query)).json()
+        return self._send("GET", f"{self.url()}/ws/v1/cluster/{path}?{urlencode(query)}").json()
 
-    def _address(self, path: str, **query: str) -> str:
-        """Give a URL with the user in it: strangers see applications without hosts, times and logs."""
-        return f"{self._url}/{path}?{urlencode({**query, 'user.name': self._user})}"
+    def _send(self, method: str, address: str, body: bytes | None = None) -> Answer:
+        """Ask as the user: strangers see applications without hosts, times and logs."""
+        url, headers = self._authenticate(address, self._user)
+        return ask(method, url, body=body, content_type="application/json", headers=headers)

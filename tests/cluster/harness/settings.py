@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from tests.cluster.harness import security
 from tests.cluster.harness.layout import Layout, Node, Sites
 
 #: The people who have a home in HDFS and may be proxied by the submitter.
 USERS = ("alice", "bob")
+
+#: What a ResourceManager listens for, and how `host_ports` calls that.
+_MANAGER_INTERFACES = {
+    "address": "",
+    "scheduler.address": "-scheduler",
+    "resource-tracker.address": "-tracker",
+    "admin.address": "-admin",
+    "webapp.address": "-http",
+}
 
 SITE_FILES = ("core-site.xml", "hdfs-site.xml", "yarn-site.xml", "capacity-scheduler.xml")
 
@@ -31,7 +41,7 @@ def client_sites(layout: Layout) -> Sites:
 def _client_sites(layout: Layout) -> Sites:
     """Give the part of the settings that clients and daemons share."""
     host, ports = layout.host, layout.ports
-    return {
+    ours = {
         "core-site.xml": {
             "fs.defaultFS": layout.default_fs,
             "ipc.client.connect.retry.interval": "200",
@@ -41,17 +51,37 @@ def _client_sites(layout: Layout) -> Sites:
             "dfs.namenode.http-address": f"{host}:{ports['namenode-http']}",
         },
         "yarn-site.xml": {
-            "yarn.resourcemanager.hostname": host,
-            "yarn.resourcemanager.address": f"{host}:{ports['resourcemanager']}",
-            "yarn.resourcemanager.scheduler.address": f"{host}:{ports['resourcemanager-scheduler']}",
-            "yarn.resourcemanager.resource-tracker.address": f"{host}:{ports['resourcemanager-tracker']}",
-            "yarn.resourcemanager.admin.address": f"{host}:{ports['resourcemanager-admin']}",
-            "yarn.resourcemanager.webapp.address": f"{host}:{ports['resourcemanager-http']}",
             # With the defaults, 30 s and 10 s, an application would sleep through every restart of a daemon.
             "yarn.resourcemanager.connect.retry-interval.ms": "500",
             "yarn.client.nodemanager-connect.retry-interval-ms": "500",
+            **_managers(layout),
         },
     }
+    return _merged(ours, security.client_security(layout.realm) if layout.realm else {})
+
+
+def _managers(layout: Layout) -> dict[str, str]:
+    """Give where the ResourceManagers are, and how clients find the active one of several."""
+    found = {}
+    for manager_id, name in layout.managers.items():
+        suffix = f".{manager_id}" if manager_id else ""
+        found[f"yarn.resourcemanager.hostname{suffix}"] = layout.host
+        for interface, port in _MANAGER_INTERFACES.items():
+            address = f"{layout.host}:{layout.ports[f'{name}{port}']}"
+            found[f"yarn.resourcemanager.{interface}{suffix}"] = address
+    if layout.manager_ids:
+        found |= {
+            "yarn.resourcemanager.ha.enabled": "true",
+            "yarn.resourcemanager.cluster-id": layout.name,
+            "yarn.resourcemanager.ha.rm-ids": ",".join(layout.manager_ids),
+            # Without ZooKeeper it is people who decide.
+            "yarn.resourcemanager.ha.automatic-failover.enabled": "false",
+            # With the defaults clients take more than a minute to find the other one.
+            "yarn.resourcemanager.connect.retry-interval.ms": "200",
+            "yarn.client.failover-sleep-base-ms": "200",
+            "yarn.client.failover-sleep-max-ms": "500",
+        }
+    return found
 
 
 def host_sites(layout: Layout) -> Sites:
@@ -81,7 +111,7 @@ def host_sites(layout: Layout) -> Sites:
             },
             "yarn-site.xml": {
                 "yarn.acl.enable": "true",
-                "yarn.admin.acl": layout.submitter,
+                "yarn.admin.acl": layout.administrator,
                 "yarn.scheduler.minimum-allocation-mb": "128",
                 "yarn.scheduler.maximum-allocation-mb": "8192",
                 "yarn.resourcemanager.nodemanagers.heartbeat-interval-ms": "100",
@@ -97,6 +127,7 @@ def host_sites(layout: Layout) -> Sites:
             },
             "capacity-scheduler.xml": _queues(layout),
         },
+        security.host_security(layout.realm) if layout.realm else {},
         layout.extra_sites,
     )
 
@@ -131,7 +162,7 @@ def worker_sites(layout: Layout, node: Node) -> Sites:
             },
             "yarn-site.xml": {
                 "yarn.acl.enable": "true",
-                "yarn.admin.acl": layout.submitter,
+                "yarn.admin.acl": layout.administrator,
                 "yarn.nodemanager.hostname": node.address,
                 "yarn.nodemanager.address": f"{node.address}:{ports['nodemanager']}",
                 "yarn.nodemanager.localizer.address": f"{node.address}:{ports['nodemanager-localizer']}",
@@ -154,6 +185,7 @@ def worker_sites(layout: Layout, node: Node) -> Sites:
                 "yarn.log-aggregation-enable": "false",
             },
         },
+        security.worker_security(layout.realm) if layout.realm else {},
         layout.extra_sites,
     )
 
@@ -166,6 +198,8 @@ def _server_core(layout: Layout, place: str) -> dict[str, str]:
         addresses.add(layout.host)
     # A static mapping: the users of the tests have no accounts on this machine.
     groups = {**{user: user for user in USERS}, submitter: "supergroup", "dr.who": ""}
+    if layout.realm:
+        groups = security.groups()
     return {
         "hadoop.tmp.dir": f"{layout.data(place)}/tmp",
         f"hadoop.proxyuser.{submitter}.hosts": ",".join(sorted(addresses)),
@@ -179,7 +213,7 @@ def _queues(layout: Layout) -> dict[str, str]:
     prefix = "yarn.scheduler.capacity"
     return {
         f"{prefix}.root.queues": "default,tiny,stopped",
-        f"{prefix}.root.acl_administer_queue": layout.submitter,
+        f"{prefix}.root.acl_administer_queue": layout.administrator,
         f"{prefix}.maximum-am-resource-percent": "1.0",
         f"{prefix}.root.default.capacity": "98",
         f"{prefix}.root.default.maximum-capacity": "100",

@@ -6,13 +6,35 @@ import http.client
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from tests.cluster.harness.errors import HarnessError
 
 TIMEOUT_S = 20.0
+
+#: Gives, for a URL and the name of who asks, the URL and the headers to send.
+Authenticate = Callable[[str, str], tuple[str, dict[str, str]]]
+
+
+def by_name(url: str, user: str) -> tuple[str, dict[str, str]]:
+    """Say who asks, where whoever says so is believed.
+
+    Parameters
+    ----------
+    url : str
+        What will be asked.
+    user : str
+        Who asks.
+
+    Returns
+    -------
+    str, dict of str to str
+        The URL with the user in it, and no headers.
+    """
+    return f"{url}{'&' if urlsplit(url).query else '?'}user.name={quote(user)}", {}
 
 
 class WebError(HarnessError):
@@ -71,6 +93,7 @@ def ask(
     *,
     body: bytes | None = None,
     content_type: str = "application/octet-stream",
+    headers: Mapping[str, str] | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> Answer:
     """Send one HTTP request; redirects are answers like any other.
@@ -83,6 +106,8 @@ def ask(
         What to send.
     content_type : str
         Its media type.
+    headers : mapping of str to str, optional
+        More headers.
     timeout_s : float
         How long any step of it may take.
 
@@ -96,10 +121,10 @@ def ask(
     WebError
         For every other outcome.
     """
-    headers = {"Accept": "application/json"}
+    sent = {"Accept": "application/json", **(headers or {})}
     if body is not None:
-        headers["Content-Type"] = content_type
-    request = urllib.request.Request(url, data=body, method=method, headers=headers)
+        sent["Content-Type"] = content_type
+    request = urllib.request.Request(url, data=body, method=method, headers=sent)
     try:
         with _OPENER.open(request, timeout=timeout_s) as response:
             return Answer(response.status, dict(response.headers.items()), response.read())

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from tests.cluster.harness.web import WebError, ask
+from tests.cluster.harness.web import Authenticate, WebError, ask, by_name
 
 
 class WebHdfs:
-    """The file system behind one NameNode, without Kerberos.
+    """The file system behind one NameNode.
 
     Parameters
     ----------
@@ -17,11 +17,14 @@ class WebHdfs:
         The NameNode's web server, like ``http://localhost:9870``.
     user : str
         Who asks, unless a call says otherwise.
+    authenticate : callable
+        How a user is known.
     """
 
-    def __init__(self, url: str, user: str) -> None:
+    def __init__(self, url: str, user: str, authenticate: Authenticate = by_name) -> None:
         self._url = url
         self._user = user
+        self._authenticate = authenticate
 
     def mkdir(self, path: str, permission: str = "755", owner: str | None = None) -> None:
         """Make a directory, with its parents, which get the same permission.
@@ -132,5 +135,6 @@ class WebHdfs:
 
     def _ask(self, method: str, path: str, user: str | None = None, **parameters: str) -> Any:
         """Send one operation to the NameNode."""
-        query = urlencode({**parameters, "user.name": user or self._user})
-        return ask(method, f"{self._url}/webhdfs/v1{quote(path)}?{query}")
+        address = f"{self._url}/webhdfs/v1{quote(path)}?{urlencode(parameters)}"
+        url, headers = self._authenticate(address, user or self._user)
+        return ask(method, url, headers=headers)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from hdfs import Client
+from hdfs.client import Client, _Request
 from hdfs.util import HdfsError
 
 from ..errors import CredentialsError, NotAllowed, SparkKernelError
@@ -48,7 +48,7 @@ class FileSystemUnreachable(SparkKernelError):
 
 
 class FileSystem(ABC):
-    """What staging needs; all of it blocks.
+    """What staging and homes need; all of it blocks.
 
     Attributes
     ----------
@@ -73,6 +73,18 @@ class FileSystem(ABC):
     @abstractmethod
     def make_directory(self, path: str, mode: int) -> None:
         """Make a directory with its parents, unless it exists."""
+
+    @abstractmethod
+    def set_mode(self, path: str, mode: int) -> None:
+        """Set the permission bits."""
+
+    @abstractmethod
+    def set_owner(self, path: str, owner: str) -> None:
+        """Give it to somebody; only a superuser may."""
+
+    @abstractmethod
+    def set_space_quota(self, path: str, quota_bytes: int) -> None:
+        """Limit the bytes that a directory's files may take, all replicas counted; only a superuser may."""
 
     @abstractmethod
     def delete(self, path: str) -> None:
@@ -106,6 +118,12 @@ class FileSystem(ABC):
             self.delete(temporary)
 
 
+class _Client(Client):  # type: ignore[misc]
+    """The library's client, with the one operation that it lacks."""
+
+    _set_quota = _Request("PUT")
+
+
 class WebHdfs(FileSystem):
     """HDFS through its web service.
 
@@ -131,10 +149,10 @@ class WebHdfs(FileSystem):
         self._local = threading.local()
 
     @property
-    def _client(self) -> Client:
+    def _client(self) -> _Client:
         client = getattr(self._local, "client", None)
         if client is None:
-            client = self._local.client = Client(
+            client = self._local.client = _Client(
                 ";".join(self._addresses),
                 proxy=self._proxy_user,
                 timeout=TIMEOUT_S,
@@ -163,7 +181,19 @@ class WebHdfs(FileSystem):
         """Make a directory; only the last one gets the mode."""
         if self.status(path) is None:
             self._call(lambda: self._client.makedirs(path))
-            self._call(lambda: self._client.set_permission(path, oct(mode)[2:]))
+            self.set_mode(path, mode)
+
+    def set_mode(self, path: str, mode: int) -> None:
+        """Set the permission bits."""
+        self._call(lambda: self._client.set_permission(path, oct(mode)[2:]))
+
+    def set_owner(self, path: str, owner: str) -> None:
+        """Give it to somebody."""
+        self._call(lambda: self._client.set_owner(path, owner=owner))
+
+    def set_space_quota(self, path: str, quota_bytes: int) -> None:
+        """Limit the bytes; NameNodes can since Hadoop 3.3."""
+        self._call(lambda: self._client._set_quota(path, storagespacequota=str(quota_bytes)))
 
     def delete(self, path: str) -> None:
         """Remove a file or a whole directory."""
@@ -235,7 +265,22 @@ class FsShell(FileSystem):
         """Make a directory."""
         if self.status(path) is None:
             self._run("-mkdir", "-p", path)
-            self._run("-chmod", oct(mode)[2:], path)
+            self.set_mode(path, mode)
+
+    def set_mode(self, path: str, mode: int) -> None:
+        """Set the permission bits."""
+        self._run("-chmod", oct(mode)[2:], path)
+
+    def set_owner(self, path: str, owner: str) -> None:
+        """Give it to somebody."""
+        self._run("-chown", owner, path)
+
+    def set_space_quota(self, path: str, quota_bytes: int) -> None:
+        """FsShell has no word for it."""
+        raise SparkKernelError(
+            "Quotas can only be set through WebHDFS, which can't be used here.",
+            hint=f"Run: hdfs dfsadmin -setSpaceQuota {quota_bytes} {path}",
+        )
 
     def delete(self, path: str) -> None:
         """Remove a file or a whole directory."""
@@ -243,7 +288,7 @@ class FsShell(FileSystem):
 
     def _put(self, source: Path, path: str, mode: int) -> None:
         self._run("-put", str(source), path, timeout_s=UPLOAD_TIMEOUT_S)
-        self._run("-chmod", oct(mode)[2:], path)
+        self.set_mode(path, mode)
 
     def _rename(self, source: str, path: str) -> None:
         self._run("-mv", source, path)

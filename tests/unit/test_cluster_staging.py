@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import zipfile
 from pathlib import Path
 
@@ -13,59 +12,11 @@ from sparkkernels.cluster.filesystem import FileStatus, FileSystem
 from sparkkernels.cluster.spark_home import SparkHome
 from sparkkernels.cluster.staging import Staging, components, distrust, jars_name, zip_jars
 from sparkkernels.errors import NotAllowed, SparkKernelError
+from tests.unit.memory import Memory
 
 FS = "hdfs://nn:8020"
 BUNDLE = Bundle("sparkkernels-launchers-0123456789ab.py", b"zip")
 OWN = "/user/alice/.sparkkernels"
-
-
-class Memory(FileSystem):
-    """A file system that is a dictionary."""
-
-    def __init__(self, user: str = "alice") -> None:
-        self.user = user
-        self.files: dict[str, FileStatus] = {}
-        self.contents: dict[str, bytes] = {}
-        self.fail_rename = False
-        for path, owner, mode in (
-            ("/", "hdfs", 0o755),
-            ("/user", "hdfs", 0o755),
-            ("/user/alice", "alice", 0o700),
-        ):
-            self.add(path, owner, mode)
-
-    def add(self, path: str, owner: str, mode: int, is_directory: bool = True) -> None:
-        self.files[path] = FileStatus(path, owner, mode, is_directory)
-
-    def home(self) -> str:
-        return f"/user/{self.user}"
-
-    def status(self, path: str) -> FileStatus | None:
-        return self.files.get(path)
-
-    def entries(self, path: str) -> list[FileStatus]:
-        return [
-            status for name, status in self.files.items() if posixpath.dirname(name) == path and name != "/"
-        ]
-
-    def make_directory(self, path: str, mode: int) -> None:
-        for component in components(path):
-            if component not in self.files:
-                self.add(component, self.user, mode)
-
-    def delete(self, path: str) -> None:
-        self.files.pop(path, None)
-
-    def _put(self, source: Path, path: str, mode: int) -> None:
-        self.add(path, self.user, mode, is_directory=False)
-        self.contents[path] = source.read_bytes()
-
-    def _rename(self, source: str, path: str) -> None:
-        if self.fail_rename or path in self.files:
-            raise SparkKernelError("exists")
-        status = self.files.pop(source)
-        self.add(path, status.owner, status.mode, is_directory=False)
-        self.contents[path] = self.contents.pop(source)
 
 
 @pytest.fixture

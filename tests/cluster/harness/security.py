@@ -67,7 +67,6 @@ def worker_security(realm: Realm) -> Sites:
     }
     sites["yarn-site.xml"] |= _yarn_server(realm, "nodemanager")
     container = {
-        "MALLOC_ARENA_MAX": "$MALLOC_ARENA_MAX",  # the default of the setting
         "JAVA_TOOL_OPTIONS": realm.java_option,
         "KRB5_CONFIG": str(realm.conf),
     }

@@ -1,0 +1,177 @@
+"""The cluster harness with Kerberos and two ResourceManagers: one such cluster for this file."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gssapi
+import pytest
+
+from tests.cluster.harness import Cluster, HarnessError, processes
+from tests.cluster.harness.kerberos import Realm
+from tests.cluster.harness.membership import belongs
+from tests.cluster.harness.web import Answer, WebError, ask
+
+LIFETIME_S = 60
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A secure cluster whose delegation tokens live for a minute; nothing is left of it."""
+    directory = tmp_path_factory.mktemp("secure")
+    prefix = "dfs.namenode.delegation.token"
+    lifetimes = {f"{prefix}.{key}": str(LIFETIME_S * 1000) for key in ("renew-interval", "max-lifetime")}
+    before = os.environ.get("KRB5_CONFIG")
+    running = Cluster.up(
+        f"secure-{os.getpid()}",
+        extra_site={"hdfs-site.xml": lifetimes},
+        directory=directory,
+        kerberos=True,
+        ha=True,
+    )
+    try:
+        assert os.environ.get("KRB5_CONFIG") == before
+        yield running
+    finally:
+        running.down()
+    assert not directory.exists()
+    assert processes.find(lambda process: belongs(process, directory)) == []
+    assert processes.find(lambda process: process.mentions(str(directory))) == []
+
+
+def test_nobody_is_believed_without_a_ticket(secure: Cluster) -> None:
+    node = f"http://{secure.nodes()[0]['nodeHTTPAddress']}"
+    for url in (
+        f"{secure.resource_manager_url}/ws/v1/cluster/apps?user.name=yarn",
+        f"{secure.webhdfs_url}/user/alice?op=LISTSTATUS&user.name=alice",
+        f"{node}/ws/v1/node/apps?user.name=yarn",
+    ):
+        with pytest.raises(WebError) as refused:
+            ask("GET", url)
+        assert refused.value.status == 401
+
+
+def test_a_ticket_opens_the_own_home_only(secure: Cluster) -> None:
+    secure.hdfs_put("/user/alice/a file", b"hers", user="alice")
+    assert secure.hdfs_get("/user/alice/a file") == b"hers"
+    assert (secure.hdfs_status("/user/alice/a file") or {})["owner"] == "alice"
+    with pytest.raises(WebError, match="Permission denied"):
+        secure.hdfs_put("/user/bob/intrusion", b"", user="alice")
+    assert secure.hdfs_list("/user") == ["alice", "bob", "jupyter"]
+    assert secure.hdfs_delete("/user/alice/a file")
+
+
+def test_the_service_speaks_for_those_it_may(secure: Cluster) -> None:
+    manager, node = secure.resource_manager_url, f"http://{secure.nodes()[0]['nodeHTTPAddress']}"
+    tries = (
+        ("POST", f"{manager}/ws/v1/cluster/apps/new-application?doAs="),
+        ("GET", f"{secure.webhdfs_url}/user/alice?op=GETFILESTATUS&doas="),
+        ("GET", f"{node}/ws/v1/node/info?doAs="),
+    )
+    for method, url in tries:
+        assert send(secure, "jupyter", method, f"{url}alice").status == 200
+        for other in ("carol", "hdfs"):
+            with pytest.raises(WebError, match="not allowed to impersonate") as refused:
+                send(secure, "jupyter", method, f"{url}{other}")
+            assert refused.value.status == 403
+
+
+def test_settings_of_the_caller_reach_the_daemons(secure: Cluster) -> None:
+    url = f"{secure.webhdfs_url}/?op=GETDELEGATIONTOKEN&doas=alice&renewer=jupyter"
+    token = send(secure, "jupyter", "GET", url).json()["Token"]["urlString"]
+    renewed = send(secure, "jupyter", "PUT", f"{secure.webhdfs_url}/?op=RENEWDELEGATIONTOKEN&token={token}")
+    assert 0 < renewed.json()["long"] / 1000 - time.time() <= LIFETIME_S
+
+
+def test_without_its_kdc_the_cluster_lives_on_and_nobody_gets_in(secure: Cluster, tmp_path: Path) -> None:
+    secure.kinit("alice", tmp_path / "alice", lifetime="30s")
+    kdc = secure.daemon("kdc")
+    kdc.kill()
+    assert not kdc.alive
+    with pytest.raises(HarnessError, match="Cannot contact any KDC"):
+        secure.kinit("bob", tmp_path / "bob")
+    assert len(secure.nodes()) == 1
+    kdc.start()
+    secure.kinit("bob", tmp_path / "bob")
+    assert remaining_s(tmp_path / "alice") <= 30
+    assert remaining_s(tmp_path / "bob") > 3600
+    with pytest.raises(HarnessError, match="mallory"):
+        secure.kinit("mallory", tmp_path / "mallory")
+
+
+def test_an_application_of_somebody_else_outlives_the_resourcemanager(secure: Cluster) -> None:
+    assert secure.active_resource_manager == "rm1"
+    before = secure.resource_manager_url
+    application_id = submit(secure, "alice", "echo $JAVA_TOOL_OPTIONS > <LOG_DIR>/stdout; exec sleep 600")
+    try:
+        until(lambda: secure.processes())
+        secure.transition("rm2")
+        assert secure.active_resource_manager == "rm2"
+        assert secure.resource_manager_url != before
+        secure.daemon("resourcemanager-rm2").kill()
+        assert secure.active_resource_manager is None
+        with pytest.raises(WebError, match="none is active"):
+            secure.applications()
+        secure.transition("rm1")
+        assert secure.resource_manager_url == before
+        (application,) = secure.applications(["RUNNING", "ACCEPTED"])
+        assert application["id"] == application_id and application["user"] == "alice"
+        (logs,) = secure.log_directories(application_id)
+        assert (logs / "stdout").read_text().strip() == f"-Djava.security.krb5.conf={secure.krb5_conf}"
+    finally:
+        secure.daemon("resourcemanager-rm2").start()
+        secure.kill_application(application_id)
+    until(lambda: not secure.applications(["RUNNING", "ACCEPTED"]) and not secure.processes())
+
+
+def test_workers_on_other_hosts_have_no_kerberos_yet() -> None:
+    with pytest.raises(HarnessError, match="--kerberos and --hosts"):
+        Cluster.up("refused", hosts=1, kerberos=True)
+
+
+def send(cluster: Cluster, user: str, method: str, url: str, document: Any = None) -> Answer:
+    """Send a request with somebody's ticket."""
+    url, headers = Realm(cluster.directory).negotiate(url, user)
+    body = None if document is None else json.dumps(document).encode()
+    return ask(method, url, body=body, content_type="application/json", headers=headers)
+
+
+def submit(cluster: Cluster, user: str, command: str) -> str:
+    """Submit a shell command as an application master, as the service for somebody else."""
+    root = f"{cluster.resource_manager_url}/ws/v1/cluster/apps"
+    application_id = send(cluster, "jupyter", "POST", f"{root}/new-application?doAs={user}").json()[
+        "application-id"
+    ]
+    send(
+        cluster,
+        "jupyter",
+        "POST",
+        f"{root}?doAs={user}",
+        {
+            "application-id": application_id,
+            "application-name": "sleep",
+            "application-type": "YARN",
+            "max-app-attempts": 1,
+            "resource": {"memory": 128, "vCores": 1},
+            "am-container-spec": {"commands": {"command": command}},
+        },
+    )
+    return str(application_id)
+
+
+def remaining_s(cache: Path) -> int:
+    """Tell how much longer the ticket in a credential cache is good."""
+    return int(gssapi.Credentials(usage="initiate", store={"ccache": f"FILE:{cache}"}).lifetime or 0)
+
+
+def until(condition: Any, limit_s: float = 30) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable
 
 
@@ -27,6 +28,11 @@ def java_17() -> bool:
     return False
 
 
+def python_headers() -> bool:
+    """Whether this Python can compile extensions."""
+    return os.path.isfile(os.path.join(sysconfig.get_path("include"), "Python.h"))
+
+
 #: Debian package, whether it is needed no more, and what for.
 NEEDED: list[tuple[str, Callable[[], bool], str]] = [
     ("openjdk-17-jre-headless", java_17, "Java 17 for Hadoop's daemons and Spark"),
@@ -34,6 +40,13 @@ NEEDED: list[tuple[str, Callable[[], bool], str]] = [
     ("iproute2", program("ip"), "network namespaces for clusters of several hosts"),
     ("nftables", program("nft"), "firewalls between them"),
     ("util-linux", program("unshare"), "processes in namespaces"),
+    ("krb5-kdc", program("krb5kdc"), "the KDC of clusters with Kerberos"),
+    ("krb5-admin-server", program("kadmin.local"), "makes its principals and keytabs"),
+    ("krb5-user", program("kinit"), "tickets"),
+    ("libkrb5-dev", program("krb5-config"), "gssapi and krb5, which PyPI has as source only"),
+    ("build-essential", program("cc"), "compiles them"),
+    ("python3-dev", python_headers, "is what they are compiled with"),
+    ("sudo", program("sudo"), "servers under accounts of their own"),
 ]
 
 

@@ -17,6 +17,7 @@ from hdfs.util import HdfsError
 
 from ..errors import CredentialsError, NotAllowed, SparkKernelError
 from .hadoop_cli import FS_SHELL, HadoopCli
+from .impersonation import impersonation_refused
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_S = (3.05, 60.0)
@@ -229,6 +230,8 @@ class WebHdfs(FileSystem):
                     diagnostics=text,
                     hint="See `klist`, and whether the NameNode's web service wants Kerberos.",
                 ) from error
+            if refused := impersonation_refused(text):
+                raise refused from error
             if "AccessControlException" in kind or "Permission denied" in text:
                 raise NotAllowed("HDFS does not allow this.", diagnostics=text) from error
             raise SparkKernelError("HDFS refuses.", diagnostics=text) from error

@@ -33,13 +33,12 @@ LEAST_S = 60.0
 #: A keytab's ticket is replaced when less than this part of its life is left.
 RENEW_AT = 0.5
 
+SKEW_MESSAGE = "Kerberos refuses, because the clocks of this host and of the KDC differ too much."
+SKEW_HINT = "Set this host's clock (chrony or ntpd), and try again."
+
 #: What kinit says, and what it means to whoever configured the keytab.
 KINIT_ERRORS: list[tuple[str, str, str]] = [
-    (
-        "Clock skew too great",
-        "Kerberos refuses, because the clocks of this host and of the KDC differ too much.",
-        "Set this host's clock (chrony or ntpd), and try again.",
-    ),
+    ("Clock skew too great", SKEW_MESSAGE, SKEW_HINT),
     (
         "not found in Kerberos database",
         "Kerberos does not know the principal {principal}.",
@@ -155,8 +154,9 @@ class OwnTicket(Credentials):
         """See the base class."""
         ticket = self._ticket()
         if ticket.left_s < LEAST_S:
+            state = "has run out" if ticket.left_s <= 0 else f"runs out in {ticket.left_s:.0f} s"
             raise CredentialsError(
-                f"The Kerberos ticket of {ticket.principal} has run out.",
+                f"The Kerberos ticket of {ticket.principal} {state}.",
                 diagnostics=f"Credential cache: {self.cache}",
                 hint=f"Get a new one where the Jupyter server runs: kinit {ticket.principal}",
             )

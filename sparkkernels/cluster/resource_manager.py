@@ -20,6 +20,7 @@ from yarn_api_client.resource_manager import ResourceManager
 
 from ..errors import CredentialsError, NotAllowed, ResourceManagerUnavailable, SparkKernelError
 from ..states import ApplicationState
+from .impersonation import impersonation_refused
 
 log = logging.getLogger(__name__)
 
@@ -245,7 +246,9 @@ def error_for(status: int, body: str) -> Exception:
             hint="Get a ticket with kinit, and see `klist`.",
         )
     if status == 403:
-        return NotAllowed("The YARN ResourceManager does not allow this.", diagnostics=message)
+        return impersonation_refused(message) or NotAllowed(
+            "The YARN ResourceManager does not allow this.", diagnostics=message
+        )
     if status == 404 and "NotFoundException" in body:
         return NotFound(message)
     if status >= 500:

@@ -15,6 +15,7 @@ from ..errors import (
     SparkKernelError,
     SubmitError,
 )
+from . import impersonation
 
 #: Lines of an error that are quoted, and characters of one line.
 QUOTED_LINES = 8
@@ -99,12 +100,8 @@ RULES: tuple[Rule, ...] = (
         "The request is larger than this cluster's largest container ({0}).",
         MEMORY,
     ),
-    Rule(
-        r"User: (\S+) is not allowed to impersonate (\S+)",
-        NotAllowed,
-        "The cluster does not allow {0} to act for {1}.",
-        "An administrator can allow it with hadoop.proxyuser settings for that user and host.",
-    ),
+    Rule(impersonation.NOT_THIS_USER, NotAllowed, impersonation.USER_MESSAGE, impersonation.HINT),
+    Rule(impersonation.NOT_FROM_HERE, NotAllowed, impersonation.HOST_MESSAGE, impersonation.HINT),
     Rule(
         r"Client cannot authenticate via|GSS initiate failed|Failed to find any Kerberos tgt"
         r"|SIMPLE authentication is not enabled|No valid credentials provided",

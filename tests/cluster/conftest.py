@@ -25,6 +25,8 @@ from .notebook import Notebook
 #: Hang limit of any one step, in seconds.
 LIMIT_S = 120.0
 FINAL = ("FINISHED", "FAILED", "KILLED")
+#: Where an administrator of the cluster with Kerberos staged Spark for everybody.
+SHARED_STAGING = "/apps/sparkkernels"
 
 Kernels = Callable[..., AbstractAsyncContextManager[Notebook]]
 
@@ -61,13 +63,57 @@ def in_use(cluster: Cluster, home: Path) -> Iterator[None]:
 @pytest.fixture
 def leaks(staged: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Leaks]:
     """Fails a test that leaves a process, a file, a thread or a socket on this host."""
-    with nothing_left_here(tmp_path) as found:
-        found.services |= {port for daemon in staged.daemons for port in daemon.ports.values()}
+    with no_leaks(staged, tmp_path, monkeypatch) as found:
+        yield found
+
+
+@contextmanager
+def no_leaks(cluster: Cluster, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Leaks]:
+    """The same for any cluster."""
+    with nothing_left_here(directory) as found:
+        found.services |= {port for daemon in cluster.daemons for port in daemon.ports.values()}
         for name, value in found.environment.items():
             if name != "JUPYTER_PATH":  # where `install` writes
                 monkeypatch.setenv(name, value)
         monkeypatch.setattr(tempfile, "tempdir", None)
         yield found
+
+
+@pytest.fixture(scope="session")
+def secure_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Real daemons with Kerberos and two ResourceManagers, Spark staged on it by HDFS's superuser."""
+    running = Cluster.up(name=f"secure-{os.getpid()}", kerberos=True, ha=True)
+    try:
+        cache = tmp_path_factory.mktemp("hdfs") / "ticket"
+        running.kinit("hdfs", cache)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {**running.environment(), "KRB5CCNAME": f"FILE:{cache}"}.items():
+                patch.setenv(name, value)
+            assert sparkkernels_command(["stage", "--staging-dir", SHARED_STAGING]) == 0
+        yield running
+    finally:
+        running.down()
+
+
+@pytest.fixture
+def secured(secure_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """The cluster with Kerberos, known to this process's environment, which holds no ticket."""
+    environment = {
+        **secure_cluster.environment(),
+        "KRB5CCNAME": f"FILE:{tmp_path / 'no-ticket'}",
+        "JUPYTER_PATH": str(tmp_path / "share" / "jupyter"),
+        "SPARKKERNELS_STAGING_DIR": SHARED_STAGING,
+    }
+    with no_leaks(secure_cluster, tmp_path, monkeypatch) as found:
+        found.excused += ["sparkkernels-*/ticket", "sparkkernels-*/lock", "sparkkernels-*"]  # a service's
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        yield secure_cluster
+
+
+def service(cluster: Cluster) -> dict[str, str]:
+    """The settings of a server that holds the service's keytab."""
+    return {"principal": cluster.principal("jupyter"), "keytab": str(cluster.keytab("jupyter"))}
 
 
 @pytest.fixture
@@ -77,9 +123,21 @@ def kernels(staged: Cluster, tmp_path: Path) -> Kernels:
     Called with the provisioner's settings, and ``argv`` to replace the kernel's command.
     """
 
+    return kernels_of(tmp_path)
+
+
+@pytest.fixture
+def secure_kernels(secured: Cluster, tmp_path: Path) -> Kernels:
+    """Start a kernel on the cluster with Kerberos."""
+    return kernels_of(tmp_path)
+
+
+def kernels_of(directory: Path) -> Kernels:
+    """Start kernels from kernelspecs in this directory."""
+
     @asynccontextmanager
     async def start(*, argv: list[str] | None = None, **settings: Any) -> AsyncIterator[Notebook]:
-        name = install(tmp_path, argv, settings)
+        name = install(directory, argv, settings)
         manager = AsyncKernelManager(kernel_name=name)
         await manager.start_kernel()
         notebook = Notebook(manager)
@@ -120,17 +178,18 @@ async def until(condition: Callable[[], Any], what: str, limit_s: float = LIMIT_
 @pytest.fixture(autouse=True)
 def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail the test that leaves an application, a container or a staging directory on the cluster."""
-    if "staged" not in request.fixturenames:
+    name = next((name for name in ("staged", "secured") if name in request.fixturenames), None)
+    if name is None:
         yield
         return
-    cluster: Cluster = request.getfixturevalue("staged")
+    cluster: Cluster = request.getfixturevalue(name)
     yield
 
     def left() -> list[str]:
         running = [app["id"] for app in cluster.applications() if app["state"] not in FINAL]
         directories = [str(path) for path in cluster.container_directories()]
-        home = f"/user/{cluster.submitter}/.sparkStaging"
-        staging = cluster.hdfs_list(home) if cluster.hdfs_status(home) else []
+        homes = [f"/user/{user}/.sparkStaging" for user in (cluster.submitter, "alice", "bob")]
+        staging = [name for home in homes if cluster.hdfs_status(home) for name in cluster.hdfs_list(home)]
         return running + directories + staging + [str(pid) for pid in cluster.processes()]
 
     deadline = time.monotonic() + 15

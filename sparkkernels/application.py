@@ -16,8 +16,9 @@ from .cluster.watch import Watch
 from .errors import ApplicationFailed, ConfigurationError, LaunchTimeout, SparkKernelError
 from .record import LaunchRecord
 from .relay.addresses import relay_addresses
-from .relay.hub import Hub
+from .relay.hub import Address, Hub
 from .relay.link import Link
+from .relay.tls import Certificate
 from .spec import LaunchSpec
 from .states import POLL, TRANSITIONS, ApplicationState, Phase
 
@@ -84,7 +85,13 @@ class Application:
 
     # -- the start -----------------------------------------------------------------------------------------
 
-    async def start(self, spec: LaunchSpec, relay_port: int, configured_addresses: list[str]) -> None:
+    async def start(
+        self,
+        spec: LaunchSpec,
+        relay_port: int,
+        configured_addresses: list[str],
+        certificate: Certificate | None = None,
+    ) -> None:
         """Submit, and return when the supervisor has registered.
 
         Raises
@@ -94,11 +101,12 @@ class Application:
         """
         await in_thread(self._backend.prepare, spec)
         await self._hub.next_generation(self._link)
-        port = await self._listen("0.0.0.0" if spec.is_yarn else "127.0.0.1", relay_port)
+        host, given = ("0.0.0.0", configured_addresses) if spec.is_yarn else ("127.0.0.1", ["127.0.0.1"])
+        relay = await self._listen(host, relay_port, certificate)
         facing = await in_thread(self._backend.hosts)
-        addresses = relay_addresses(port, configured_addresses if spec.is_yarn else ["127.0.0.1"], facing)
+        addresses = relay_addresses(relay.port, given, facing)
         registration = self._record.write_registration(
-            self._link.registration(addresses, self._hub.fingerprint, spec.registration_timeout_s)
+            self._link.registration(addresses, relay.fingerprint, spec.registration_timeout_s)
         )
         self._move(Phase.SUBMITTING, f"Submitting to {spec.master}.")
         self._submitting = begin(self._backend.submit, spec, registration, self._id_known)
@@ -115,9 +123,9 @@ class Application:
         where = self._link.container
         self._move(Phase.REGISTERED, f"The supervisor has registered from {where.host}.")
 
-    async def _listen(self, host: str, port: int) -> int:
+    async def _listen(self, host: str, port: int, certificate: Certificate | None) -> Address:
         try:
-            return await self._hub.listen(host, port)
+            return await self._hub.listen(host, port, certificate)
         except (OSError, OverflowError) as error:
             raise ConfigurationError(
                 f"The relay's port {port} can't be opened: {getattr(error, 'strerror', None) or error}.",
@@ -347,6 +355,11 @@ HINTS: list[tuple[str, str]] = [
         "could not reach the Jupyter server's relay",
         "Open the way to one of these addresses for the workers, or set"
         " relay_addresses (and relay_port) to what they can reach.",
+    ),
+    (
+        "ignores the CURVE keys",
+        "Install ipykernel 7.3 or newer for the workers' python, or set curve to disabled where the workers'"
+        " other users may be trusted.",
     ),
     (
         "could not be started: No such file",

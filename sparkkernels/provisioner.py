@@ -24,10 +24,12 @@ from .application import Application
 from .blocking import in_thread
 from .cluster import create_backend
 from .cluster.hadoop_site import Access
+from .encryption import needs_curve
 from .errors import ConfigurationError, LaunchTimeout, SparkKernelError
 from .record import LaunchRecord
 from .relay.hub import shared_hub
 from .relay.link import Link
+from .relay.tls import read_certificate
 from .settings import Settings
 from .spec import LaunchSpec, check_kernel_id
 from .tags import server_tag
@@ -139,7 +141,9 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         if application is None:
             backend = await in_thread(self._backend)
             application = self._application = Application(backend, shared_hub(), link, record, self.log)
-            await application.start(spec, self.relay_port, list(self.relay_addresses))
+            path = self.relay_certificate
+            own = await in_thread(read_certificate, path) if path else None
+            await application.start(spec, self.relay_port, list(self.relay_addresses), own)
         self._number += 1
         deadline = time.monotonic() + spec.launch_timeout_s
         await application.launch_kernel(self._launch_message(spec), deadline)
@@ -319,8 +323,11 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         manager.ip = "127.0.0.1"
         for channel, port in link.ports.items():
             setattr(manager, f"{channel}_port", port)
-        encrypted = manager._transport_encryption_policy() != "disabled"
-        if encrypted and manager._kernel_supports_curve_encryption() and manager.curve_publickey is None:
+        policy = manager._transport_encryption_policy()
+        supported = manager._kernel_supports_curve_encryption()
+        if not needs_curve(self.curve, policy, supported, zmq.has("curve")):
+            manager.curve_publickey = manager.curve_secretkey = None
+        elif manager.curve_publickey is None:
             manager.curve_publickey, manager.curve_secretkey = zmq.curve_keypair()
         manager.write_connection_file()
         self.connection_info = manager.get_connection_info()

@@ -15,6 +15,7 @@ from typing import Any
 from traitlets import Dict, Enum, Float, HasTraits, Int, List, TraitError, TraitType, Unicode
 from traitlets.config import LoggingConfigurable
 
+from .encryption import POLICIES
 from .errors import ConfigurationError
 
 PREFIX = "SPARKKERNELS_"
@@ -135,6 +136,18 @@ class Settings(LoggingConfigurable):
         Unicode(),
         help="Names or addresses under which the workers reach this host. Default: the address that faces the"
         " ResourceManager, then all others of this host.",
+    ).tag(config=True)
+
+    curve = Enum(
+        POLICIES,
+        "auto",
+        help="Encryption between Jupyter's clients and the kernel itself, in addition to the relay's TLS:"
+        " `auto` for every kernel whose kernelspec says that it can, `required` refuses all others,"
+        " `disabled` for none. Without it other users of a worker can connect to a kernel's ports there.",
+    ).tag(config=True)
+    relay_certificate = Unicode(
+        help="PEM file with the relay's certificate and its key, readable by this server's account only. By"
+        " default each server process makes its own, which is enough: workers trust its fingerprint alone.",
     ).tag(config=True)
 
     def _environment_default(self, name: str, default: Any) -> Any:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 from typing import Any, Callable, Dict, List, Optional
 
+from .mechanism import CURVE, mechanisms_of
 from .processes import (
     descendants,
     die_with_parent,
@@ -25,6 +26,8 @@ CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 TAIL = 4096
 #: Seconds between two looks whether a starting kernel has bound its ports.
 LOOK_EVERY_S = 0.02
+#: Of a kernel that does not know the keys (ipykernel before 7.3): anybody on its host could talk to it.
+UNENCRYPTED = "The kernel ignores the CURVE keys that it was given, and would not encrypt what it says."
 
 
 class KernelProcess:
@@ -59,6 +62,8 @@ class KernelProcess:
         self._on_output = on_output
         self._process: Optional["subprocess.Popen[bytes]"] = None
         self._tail = b""
+        self._encrypted = False
+        self._fault = ""
 
     @property
     def pid(self) -> Optional[int]:
@@ -80,6 +85,7 @@ class KernelProcess:
         self.ports = dict(zip(CHANNELS, free_ports(len(CHANNELS))))
         content = dict(connection, ip="127.0.0.1", transport="tcp")
         content.update({"%s_port" % channel: port for channel, port in self.ports.items()})
+        self._encrypted = "curve_publickey" in connection
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             json.dump(content, file)
@@ -126,7 +132,10 @@ class KernelProcess:
         self._read()
         end_orphans()
         self._close()
-        self._change("exited", self._tail.decode(errors="replace").strip())
+        if self._fault:
+            self._change("failed", self._fault)
+        else:
+            self._change("exited", self._tail.decode(errors="replace").strip())
         return False
 
     async def kill(self) -> None:
@@ -140,10 +149,24 @@ class KernelProcess:
             return
         with open("/proc/net/tcp") as file:
             bound = listening_ports(file.read())
-        if set(self.ports.values()) <= bound:
-            self._change("running", "")
-        else:
+        if not set(self.ports.values()) <= bound:
             asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look)
+        elif self._encrypted:
+            asyncio.get_running_loop().create_task(self._look_closer())
+        else:
+            self._change("running", "")
+
+    async def _look_closer(self) -> None:
+        spoken = await mechanisms_of(self.ports.values())
+        if self.state != "starting" or not self.check():
+            return
+        if spoken == {CURVE}:
+            self._change("running", "")
+        elif "" in spoken:
+            self._look()
+        else:
+            self._fault = UNENCRYPTED
+            await self.kill()
 
     def _read(self) -> None:
         assert self._process is not None and self._process.stdout is not None

@@ -9,14 +9,21 @@ import logging
 import socket
 import threading
 from collections.abc import Coroutine, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from .admission import Door
 from .link import Link
-from .tls import fingerprint, make_certificate, server_context
+from .tls import Certificate, make_certificate, server_context
 
 log = logging.getLogger("sparkkernels.relay")
 T = TypeVar("T")
+
+
+class Address(NamedTuple):
+    """Where supervisors find us, and how they know that it is us."""
+
+    port: int
+    fingerprint: str
 
 
 class Hub:
@@ -33,10 +40,9 @@ class Hub:
         self._users = 0  # links and calls under way: the last to leave stops the thread
 
     @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the certificate, as a supervisor pins it; empty without a link."""
-        thread = self._thread
-        return thread.fingerprint if thread else ""
+    def running(self) -> bool:
+        """Whether there is a link or a call under way."""
+        return self._thread is not None
 
     async def open_link(self, kernel_id: str) -> Link:
         """Make the link of a new kernel; its local ports accept clients from now on."""
@@ -55,7 +61,7 @@ class Hub:
             raise
         return link
 
-    async def listen(self, host: str, port: int) -> int:
+    async def listen(self, host: str, port: int, own: Certificate | None = None) -> Address:
         """Make sure that supervisors can connect at this address.
 
         Parameters
@@ -64,19 +70,19 @@ class Hub:
             Local address to bind: ``127.0.0.1`` or ``0.0.0.0``.
         port : int
             0 for any.
-
-        Returns
-        -------
-        int
-            The port.
+        own : Certificate, optional
+            The administrator's. A port that is open already keeps the certificate that it has, which running
+            supervisors have pinned, even if the file holds another one by now.
 
         Raises
         ------
         OSError
             The port can't be had.
+        ConfigurationError
+            OpenSSL does not take the certificate.
         """
         with self._using() as thread:
-            return await thread.run(thread.listen(host, port))
+            return await thread.run(thread.listen(host, port, own))
 
     async def next_generation(self, link: Link) -> None:
         """Begin a new launch on this link."""
@@ -127,7 +133,7 @@ class Hub:
 
 
 class HubThread:
-    """A thread with an event loop, a certificate, and the TLS ports that supervisors dial.
+    """A thread with an event loop, a certificate of its own, and the TLS ports that supervisors dial.
 
     Parameters
     ----------
@@ -136,12 +142,10 @@ class HubThread:
     """
 
     def __init__(self, links: Mapping[str, Link]) -> None:
-        certificate, key = make_certificate(datetime.datetime.now(datetime.UTC))
-        self.fingerprint = fingerprint(certificate)
         self.loop = asyncio.new_event_loop()
-        self._tls = server_context(certificate, key)
+        self._certificate = make_certificate(datetime.datetime.now(datetime.UTC))
         self._links = links
-        self._doors: dict[tuple[str, int], Door] = {}
+        self._doors: dict[tuple[str, int, str], tuple[Door, Address]] = {}
         self._thread = threading.Thread(target=self._run, name="sparkkernels-relay", daemon=True)
         self._thread.start()
 
@@ -154,14 +158,16 @@ class HubThread:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout=5)
 
-    async def listen(self, host: str, port: int) -> int:
+    async def listen(self, host: str, port: int, own: Certificate | None) -> Address:
         """See :meth:`Hub.listen`; on the hub's loop."""
-        door = self._doors.get((host, port))
-        if door is None:
-            listening = socket.create_server((host, port), backlog=256)
-            door = self._doors[(host, port)] = Door(listening, self._tls, self._links)
+        certificate = own or self._certificate
+        place = (host, port, certificate.path)
+        if place not in self._doors:
+            tls = server_context(certificate)
+            door = Door(socket.create_server((host, port), backlog=256), tls, self._links)
             door.open()
-        return door.port
+            self._doors[place] = door, Address(door.port, certificate.fingerprint)
+        return self._doors[place][1]
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -172,7 +178,7 @@ class HubThread:
             self.loop.close()
 
     async def _end(self) -> None:
-        for door in self._doors.values():
+        for door, _ in self._doors.values():
             door.close()
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()

@@ -112,7 +112,7 @@ async def link(hub: Hub) -> AsyncIterator[Link]:
 @contextlib.asynccontextmanager
 async def port_of(hub: Hub) -> AsyncIterator[int]:
     """The relay's port."""
-    yield await hub.listen("127.0.0.1", 0)
+    yield (await hub.listen("127.0.0.1", 0)).port
 
 
 def hello(link: Link, **changes: Any) -> dict[str, Any]:
@@ -265,7 +265,7 @@ async def test_links_that_open_and_close_at_the_same_time_end_the_hub_once() -> 
 
     for _ in range(5):
         await asyncio.wait_for(asyncio.gather(*(brief(number) for number in range(20))), HANG_S)
-        assert not hub.fingerprint  # it has stopped
+        assert not hub.running
 
 
 # -- claims ------------------------------------------------------------------------------------------------
@@ -660,8 +660,8 @@ async def test_a_supervisor_says_no_word_to_a_relay_with_another_certificate(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     heard = bytearray()
-    certificate, key = make_certificate(datetime.datetime.now(datetime.UTC))
-    (tmp_path / "impostor.pem").write_bytes(key + certificate)
+    other = make_certificate(datetime.datetime.now(datetime.UTC))
+    (tmp_path / "impostor.pem").write_bytes(other.key + other.certificate)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(tmp_path / "impostor.pem")
 

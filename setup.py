@@ -69,7 +69,7 @@ setup(
             # pyspark 3.5 imports distutils, which left the standard library with Python 3.12.
             "setuptools; python_version >= '3.12'",
         ],
-        "kerberos": ["requests-kerberos>=0.15"],
+        "kerberos": ["krb5>=0.7", "requests-kerberos>=0.15"],
         "test": [
             "jupyter_console",
             "jupyter_server>=2.14",

@@ -134,7 +134,7 @@ def check_home(file_system: FileSystem, user: str) -> None:
     status = file_system.status(path)
     if status is None or not status.is_directory:
         raise ConfigurationError(
-            f"{user} has no home directory on the cluster's file system: there is no {path}.",
+            f"The user {user} has no home directory on the cluster's file system: there is no {path}.",
             hint=f"An administrator of HDFS creates it with: {CREATE_COMMAND} {user}",
         )
     if status.owner != user:
@@ -144,6 +144,6 @@ def check_home(file_system: FileSystem, user: str) -> None:
         )
     if status.mode & OWNER_MAY_WRITE != OWNER_MAY_WRITE:
         raise NotAllowed(
-            f"{user} may not write to the home directory {path} (mode {status.mode & 0o7777:04o}).",
+            f"The user {user} may not write to the home directory {path} (mode {status.mode & 0o7777:04o}).",
             hint=f"Correct it with: hdfs dfs -chmod 700 {path}",
         )

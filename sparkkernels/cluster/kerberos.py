@@ -2,7 +2,7 @@
 
 Both kinds of credentials are a credential cache in the end. Hadoop's Java clients find it by ``KRB5CCNAME``
 in their environment, our web requests are given it by name; this process's own environment is never changed,
-since local kernels inherit that. Sources: MIT's ``kinit(1)``; ``gss_acquire_cred_from`` (RFC 5588's store).
+since local kernels inherit that. Source: MIT's ``kinit(1)`` and its library.
 """
 
 from __future__ import annotations
@@ -193,11 +193,14 @@ class Keytab(Credentials):
     ) -> None:
         if not PRINCIPAL.match(principal):
             raise ConfigurationError(
-                f"{principal!r} is no Kerberos principal.",
+                f"The setting principal is no Kerberos principal: {principal[:80]!r}.",
                 hint="Set `principal` to something like jupyter/host.example.org@EXAMPLE.ORG.",
             )
         if not os.path.isabs(keytab):
-            raise ConfigurationError(f"The setting keytab must be an absolute path, not {keytab!r}.")
+            raise ConfigurationError(
+                f"The setting keytab is no absolute path: {keytab[:80]!r}.",
+                hint="Name the file from the root on, like /etc/security/keytabs/jupyter.keytab.",
+            )
         self._principal = principal
         self._keytab = keytab
         self._environ = environ
@@ -294,38 +297,38 @@ def read_ticket(cache: str) -> Ticket | None:
     CredentialsError
         The libraries are missing.
     """
-    gssapi = _gssapi()
+    krb5 = _krb5()
+    context = krb5.init_context()
     try:
-        found = gssapi.Credentials(usage="initiate", store={"ccache": cache})
-        principal = str(found.name)
-    except gssapi.exceptions.GSSError:
+        found = krb5.cc_resolve(context, cache.encode())
+        principal = krb5.cc_get_principal(context, found).name.decode()
+        tickets = [entry.times.endtime for entry in found if entry.server.name.startswith(b"krbtgt/")]
+    except krb5.Krb5Error:
         return None
-    try:
-        return Ticket(principal, float(found.lifetime or 0))
-    except gssapi.exceptions.GSSError:  # ExpiredCredentialsError
-        return Ticket(principal, 0.0)
+    if not tickets:
+        return None
+    return Ticket(principal, max(0.0, max(tickets) - krb5.timeofday(context)))
 
 
 def _default_cache() -> str:
     """The default cache's name as krb5.conf has it; "" when it can't be asked."""
     try:
-        import krb5
-
+        krb5 = _krb5()
         return str(krb5.cc_default_name(krb5.init_context()).decode())
-    except (ImportError, OSError, RuntimeError):
+    except (CredentialsError, RuntimeError):  # krb5.Krb5Error: there is no usable krb5.conf
         return ""
 
 
-def _gssapi() -> Any:
+def _krb5() -> Any:
     try:
-        import gssapi
+        import krb5
     except (ImportError, OSError) as error:
         raise CredentialsError(
             "The cluster wants Kerberos, and this Jupyter server has no library for it.",
             diagnostics=str(error),
             hint="Install it where the Jupyter server runs: pip install 'sparkkernels[kerberos]'",
         ) from error
-    return gssapi
+    return krb5
 
 
 def _remove(directory: Path, lock: int) -> None:

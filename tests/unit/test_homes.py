@@ -99,7 +99,7 @@ def as_alice(**found: tuple[str, int]) -> Memory:
 
 
 def test_a_missing_home_names_the_command() -> None:
-    with pytest.raises(ConfigurationError, match="alice has no home directory") as caught:
+    with pytest.raises(ConfigurationError, match="The user alice has no home directory") as caught:
         check_home(as_alice(), "alice")
     assert caught.value.hint.endswith("jupyter sparkkernels homes create alice")
 

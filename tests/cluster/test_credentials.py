@@ -1,0 +1,177 @@
+"""On a cluster with Kerberos: whose ticket is used, what each fault says, and who may do what to a kernel."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from sparkkernels.cli.main import main as sparkkernels_command
+from sparkkernels.cluster.hadoop_site import Access, HadoopSite
+from sparkkernels.cluster.homes import CREATE_COMMAND
+from sparkkernels.errors import ConfigurationError, CredentialsError, NotAllowed, SparkKernelError
+
+from .conftest import Kernels, service
+from .failed_start import failed_start
+from .harness import Cluster
+
+pytestmark = [pytest.mark.timeout(300)]
+
+WHO = "print(sc._jvm.org.apache.hadoop.security.UserGroupInformation.getCurrentUser().getUserName())"
+
+
+def ticket(
+    cluster: Cluster, directory: Path, monkeypatch: pytest.MonkeyPatch, name: str, **more: str
+) -> None:
+    """What `kinit` does for the account that a server runs as."""
+    cache = directory / f"ticket-{name}"
+    cluster.kinit(name, cache, **more)
+    monkeypatch.setenv("KRB5CCNAME", f"FILE:{cache}")
+
+
+def as_user(cluster: Cluster, directory: Path, name: str) -> HadoopSite:
+    """The cluster as somebody has it who holds a keytab of their own."""
+    access = Access(cluster.principal(name), str(cluster.keytab(name)))
+    return HadoopSite(str(cluster.conf_dir), os.environ.get("SPARK_HOME", ""), access=access)
+
+
+async def test_with_a_ticket_of_ones_own_the_kernel_is_that_user(
+    secured: Cluster, secure_kernels: Kernels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket(secured, tmp_path, monkeypatch, "alice")
+    secured.hdfs_put("/user/bob/secret.txt", b"bob's", user="bob")
+    async with secure_kernels() as notebook:
+        assert (await notebook.ok(WHO)).stdout == "alice\n"
+        await notebook.ok("spark.range(10).write.mode('overwrite').parquet('own.parquet')")
+        refused = await notebook.run("spark.read.text('/user/bob/secret.txt').count()")
+        assert "Permission denied: user=alice" in refused.evalue
+        application_id = notebook.application_id
+        [app] = [app for app in secured.applications() if app["id"] == application_id]
+        assert app["user"] == "alice"
+        conf = await notebook.ok(
+            "print([sc.getConf().get(f'spark.{n}') for n in ('authenticate', 'acls.enable',"
+            " 'network.crypto.enabled', 'ui.killEnabled')])"
+        )
+        assert conf.stdout == "['true', 'true', 'true', 'false']\n"
+        # Somebody else can neither see its log nor end it.
+        bob = as_user(secured, tmp_path, "bob")
+        seen = bob.client.application(application_id)
+        assert seen is not None and "amContainerLogs" not in seen
+        with pytest.raises(NotAllowed):
+            bob.client.kill(application_id)
+        logs = urlsplit(app["amContainerLogs"])
+        node = f"http://{logs.netloc}/ws/v1/node/containers/{logs.path.split('/')[3]}/logs/stdout"
+        answer = bob.client.get(node)
+        assert not answer.ok and "User [bob] is not authorized" in answer.text
+        assert (await notebook.ok("1 + 1")).value == "2"
+    status = secured.hdfs_status("/user/alice/own.parquet")
+    assert status is not None and status["owner"] == "alice"
+
+
+async def test_with_the_services_keytab_the_kernel_is_whom_it_acts_for(
+    secured: Cluster, secure_kernels: Kernels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    act_for(monkeypatch, "bob")
+    async with secure_kernels(**service(secured)) as notebook:
+        assert (await notebook.ok(WHO)).stdout == "bob\n"
+        await notebook.ok("spark.range(10).write.mode('overwrite').parquet('hdfs:///user/bob/own.parquet')")
+        [app] = [app for app in secured.applications() if app["id"] == notebook.application_id]
+        assert app["user"] == "bob"
+        await notebook.restart()
+        assert (await notebook.ok(WHO)).stdout == "bob\n"
+    status = secured.hdfs_status("/user/bob/own.parquet")
+    assert status is not None and status["owner"] == "bob"
+
+
+def act_for(monkeypatch: pytest.MonkeyPatch, user: str) -> None:
+    """Have kernels started for somebody, as the administrator's choice of an identity does."""
+    monkeypatch.setenv("JUPYTERHUB_USER", user)
+    monkeypatch.setenv("SPARKKERNELS_IDENTITY", "hub")
+
+
+@pytest.mark.parametrize("user", ["carol", "dave"])
+async def test_whom_the_cluster_does_not_let_us_act_for(
+    secured: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: str
+) -> None:
+    act_for(monkeypatch, user)
+    error = await refused_at_once(secured, tmp_path, **service(secured))
+    assert isinstance(error, NotAllowed)
+    assert f"does not allow {secured.principal('jupyter')} to act for {user}." in error.message
+
+
+async def test_no_ticket_and_one_that_ran_out_say_which_kinit_to_run(
+    secured: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = await refused_at_once(secured, tmp_path)
+    assert isinstance(error, CredentialsError) and "has no Kerberos ticket" in error.message
+    assert "kinit" in error.hint
+    ticket(secured, tmp_path, monkeypatch, "alice", lifetime="2s")
+    time.sleep(2.1)
+    error = await refused_at_once(secured, tmp_path)
+    assert isinstance(error, CredentialsError) and "has run out" in error.message
+    assert error.hint.endswith(f"kinit {secured.principal('alice')}")
+
+
+async def test_wrong_keytabs(secured: Cluster, tmp_path: Path) -> None:
+    mine = service(secured)
+    unreadable = tmp_path / "not-there.keytab"
+    stale = tmp_path / "stale.keytab"
+    key = secured.keytab("jupyter").read_bytes()
+    stale.write_bytes(key[:-40] + bytes(byte ^ 0xFF for byte in key[-40:]))
+    for changes, words in (
+        ({"keytab": str(secured.keytab("bob"))}, "has no key of jupyter/localhost"),
+        ({"keytab": str(unreadable)}, "There is no keytab"),
+        ({"keytab": "relative.keytab"}, "is no absolute path"),
+        ({"principal": "jupyter; rm -rf /"}, "is no Kerberos principal"),
+    ):
+        error = await refused_at_once(secured, tmp_path, **{**mine, **changes})
+        assert isinstance(error, CredentialsError | ConfigurationError)
+        assert words in error.message
+
+
+async def test_a_missing_home_names_the_administrators_command(
+    secured: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket(secured, tmp_path, monkeypatch, "dave")
+    error = await refused_at_once(secured, tmp_path)
+    assert isinstance(error, ConfigurationError)
+    assert error.message.startswith("The user dave has no home directory")
+    assert error.hint.endswith(f"{CREATE_COMMAND} dave")
+
+
+async def test_homes_are_made_by_hdfs_superuser_and_by_nobody_else(
+    secured: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ticket(secured, tmp_path, monkeypatch, "alice")
+    assert sparkkernels_command(["homes", "create", "carol"]) == 1
+    assert "only a superuser of HDFS" in capsys.readouterr().err
+    ticket(secured, tmp_path, monkeypatch, "hdfs")
+    assert sparkkernels_command(["homes", "create", "carol", "--quota", "1G"]) == 0
+    assert sparkkernels_command(["homes", "create", "carol"]) == 0
+    assert capsys.readouterr().out == "carol: home created\ncarol: is as it should be\n"
+    status = secured.hdfs_status("/user/carol")
+    assert status is not None and (status["owner"], status["permission"]) == ("carol", "700")
+    assert sparkkernels_command(["homes", "check", "carol", "erin"]) == 1
+    assert capsys.readouterr().out == "erin has no home: there is no /user/erin.\n"
+    try:
+        ticket(secured, tmp_path, monkeypatch, "carol")
+        site = HadoopSite(str(secured.conf_dir))
+        site.file_system().set_mode("/user/carol", 0o500)
+        error = await refused_at_once(secured, tmp_path)
+        assert isinstance(error, NotAllowed) and "may not write" in error.message
+    finally:
+        secured.hdfs_delete("/user/carol")
+
+
+async def refused_at_once(cluster: Cluster, directory: Path, **settings: Any) -> SparkKernelError:
+    """A start that fails within seconds, before YARN hears of it."""
+    before = len(cluster.applications())
+    begun = time.monotonic()
+    error = await failed_start(directory, **settings)
+    assert time.monotonic() - begun < 15
+    assert len(cluster.applications()) == before
+    return error

@@ -292,6 +292,7 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
             staging_admins=tuple(self.staging_admins),
             server_tag=server_tag(),
             access=Access(self.principal, self.keytab, self.ca_file),
+            submit_helper=self.submit_helper,
         )
 
     def _make_spec(self, argv: tuple[str, ...], env: dict[str, str]) -> LaunchSpec:

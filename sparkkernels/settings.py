@@ -111,6 +111,11 @@ class Settings(LoggingConfigurable):
         help="PEM file of the authorities behind the HTTPS of ResourceManager and NameNode. Default: the"
         " system's."
     ).tag(config=True)
+    submit_helper = Unicode(
+        help="Command that submits, reports and kills as the service for this server's own Unix user, where"
+        " no user may read the keytab: `sudo -n -u SERVICE …` as the sudoers rule has it. By default this"
+        " server asks the cluster itself."
+    ).tag(config=True)
     launch_timeout_s = Float(
         120.0,
         help="Seconds from the accepted submit to the kernel's first answer, waiting in the queue included.",

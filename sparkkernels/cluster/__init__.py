@@ -21,13 +21,19 @@ def create_backend(
     staging_admins: tuple[str, ...] = (),
     server_tag: str = "",
     access: Access = OWN_ACCOUNT,
+    submit_helper: str = "",
 ) -> Backend:
     """The backend for these settings; the same settings give the same one in one process."""
     yarn = ("yarn", hadoop_conf_dir, spark_home, staging_dir, staging_admins, access)
-    key = yarn if master == "yarn" else ("local",)
+    helped = ("helper", submit_helper)
+    key = ("local",) if master != "yarn" else helped if submit_helper else yarn
     with _lock:
         if key not in _backends:
-            if master == "yarn":
+            if key == helped:
+                from .helper import HelperBackend
+
+                _backends[key] = HelperBackend(submit_helper)
+            elif master == "yarn":
                 from .yarn import YarnBackend
 
                 _backends[key] = YarnBackend(

@@ -8,16 +8,16 @@ from typing import Any
 
 from tests.cluster.harness import failover, lifecycle, processes, registry
 from tests.cluster.harness.access import resource_manager, webhdfs
+from tests.cluster.harness.credentials import WithCredentials
 from tests.cluster.harness.daemon import Daemon
 from tests.cluster.harness.errors import HarnessError
 from tests.cluster.harness.fleet import make_daemons, make_workers
-from tests.cluster.harness.kerberos import Realm
 from tests.cluster.harness.layout import Layout, Sites
 from tests.cluster.harness.lifecycle import Options
 from tests.cluster.harness.membership import is_in_container
 
 
-class Cluster:
+class Cluster(WithCredentials):
     """A running cluster; made with `up` or `attach`.
 
     Parameters
@@ -34,7 +34,7 @@ class Cluster:
     """
 
     def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+        super().__init__(layout)
         self._resource_manager = resource_manager(layout)
         self._hdfs = webhdfs(layout)
         self.workers = make_workers(layout)
@@ -192,9 +192,9 @@ class Cluster:
         conf = str(self.conf_dir)
         # Spark reads both; one left over from another cluster would win here and there.
         own = {"JAVA_HOME": str(self._layout.java_home), "HADOOP_CONF_DIR": conf, "YARN_CONF_DIR": conf}
-        if self.is_secure:
-            own["KRB5_CONFIG"] = str(self.krb5_conf)
-            own["SPARK_SUBMIT_OPTS"] = self._realm().java_option
+        if self._layout.realm:
+            own["KRB5_CONFIG"] = str(self._layout.realm.conf)
+            own["SPARK_SUBMIT_OPTS"] = self._layout.realm.java_option
         return own
 
     def daemon(self, name: str) -> Daemon:
@@ -222,54 +222,6 @@ class Cluster:
                 return daemon
         names = ", ".join(daemon.name for daemon in self.daemons)
         raise HarnessError(f"There is no daemon named {name!r}: there are {names}.")
-
-    @property
-    def is_secure(self) -> bool:
-        """Whether it has Kerberos."""
-        return self._layout.kerberos
-
-    @property
-    def realm(self) -> str:
-        """The name of the Kerberos realm."""
-        return self._realm().name
-
-    @property
-    def krb5_conf(self) -> Path:
-        """The realm's krb5.conf."""
-        return self._realm().conf
-
-    @property
-    def credentials_directory(self) -> Path:
-        """The directory of the tickets that the harness itself uses."""
-        return self._realm().caches
-
-    def keytab(self, name: str) -> Path:
-        """Give the keytab of hdfs, yarn, HTTP, jupyter, alice, bob, carol or dave."""
-        return self._realm().keytab(name)
-
-    def principal(self, name: str) -> str:
-        """Give a principal, like ``jupyter/localhost@REALM`` or ``alice@REALM``."""
-        return self._realm().principal(name)
-
-    def kinit(self, name: str, ccache: Path, lifetime: str | None = None) -> None:
-        """Get a ticket with a keytab.
-
-        Parameters
-        ----------
-        name : str
-            Whose.
-        ccache : Path
-            The file to write it to, for ``KRB5CCNAME``.
-        lifetime : str, optional
-            How long it shall be good, like ``90s``; else a day.
-        """
-        self._realm().kinit(name, ccache, lifetime)
-
-    def _realm(self) -> Realm:
-        """Give the Kerberos realm."""
-        if self._layout.realm is None:
-            raise HarnessError(f"The cluster {self.name!r} has no Kerberos: `up --kerberos`.")
-        return self._layout.realm
 
     @property
     def active_resource_manager(self) -> str | None:

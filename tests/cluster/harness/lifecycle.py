@@ -71,6 +71,8 @@ def bring_up(name: str, options: Options, directory: Path | None) -> Layout:
     """
     java_home, jars = artifacts.java_home(), artifacts.hadoop_jars()
     if options.kerberos and options.hosts:
+        # Hadoop's RPC binds a connection to the address of its principal's host (ipc.Client), localhost: from
+        # there a worker in a namespace of its own reaches nobody.
         raise HarnessError("The harness has no cluster with both --kerberos and --hosts.")
     if options.kerberos:
         kdc.check_requirements()

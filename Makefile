@@ -6,7 +6,7 @@ TEST_VENV ?= .venv-test
 BIN := $(TEST_VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: help demo test check bench lint types unit test-venv system-packages clean
+.PHONY: help demo test check bench lint types unit test-venv build-packages system-packages clean
 
 help:
 	@echo 'make demo   a notebook over real data from a stock Jupyter server, Spark on this machine'
@@ -38,8 +38,12 @@ types: test-venv
 unit: test-venv
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
 
-test-venv:
-	@$(PYTHON) tools/environment.py $(TEST_VENV) --editable '.[local,test]'
+test-venv: build-packages
+	@$(PYTHON) tools/environment.py $(TEST_VENV) --editable '.[local,kerberos,test]'
+
+# Without them the extra "kerberos" can't be compiled.
+build-packages:
+	@$(PYTHON) tools/system_packages.py libkrb5-dev build-essential python3-dev
 
 # A Python that is too old has been told so by then.
 system-packages: test-venv

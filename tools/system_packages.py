@@ -1,4 +1,7 @@
-"""Install the Debian packages that the tests need and that are missing; without root, say which and stop."""
+"""Install the Debian packages that the tests need and that are missing; without root, say which and stop.
+
+`python tools/system_packages.py [PACKAGE…]`: those only, of which some are needed before anything can be built.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 def program(name: str) -> Callable[[], bool]:
@@ -50,9 +53,10 @@ NEEDED: list[tuple[str, Callable[[], bool], str]] = [
 ]
 
 
-def main() -> int:
-    """Install what is missing."""
-    missing = [(package, why) for package, present, why in NEEDED if not present()]
+def main(only: Sequence[str] = ()) -> int:
+    """Install what is missing, of these packages or of all."""
+    needed = [row for row in NEEDED if not only or row[0] in only]
+    missing = [(package, why) for package, present, why in needed if not present()]
     if not missing:
         return 0
     names = [package for package, _ in missing]
@@ -73,7 +77,7 @@ def main() -> int:
             print(done.stdout, file=sys.stderr)
             print(f"`{' '.join(command)}` failed.", file=sys.stderr)
             return 1
-    still = [package for package, present, _ in NEEDED if not present()]
+    still = [package for package, present, _ in needed if not present()]
     if still:
         print(f"Installed, but still not usable: {' '.join(still)}.", file=sys.stderr)
         return 1
@@ -81,4 +85,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """Install the Debian packages that the tests need and that are missing; without root, say which and stop.
 
-`python tools/system_packages.py [PACKAGE…]`: those only, of which some are needed before anything can be built.
+`python tools/system_packages.py [PACKAGE…]`: those only; some are needed before anything can be built.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from .relay.link import Link
 from .relay.tls import Certificate
 from .spec import LaunchSpec
 from .states import POLL, TRANSITIONS, ApplicationState, Phase
+from .tokens import TokenKeeper
 
 #: Seconds an application has to finish by itself once it was asked to.
 GRACE_S = 5.0
@@ -71,6 +72,7 @@ class Application:
         self._submitting: concurrent.futures.Future[Submission] | None = None
         self._lock = threading.Lock()
         self._watch: Watch | None = None
+        self._token_keeper: TokenKeeper | None = None
         self._told = ""
         self.application_id: str | None = None
         self.report: ApplicationReport | None = None
@@ -109,6 +111,7 @@ class Application:
             self._link.registration(addresses, relay.fingerprint, spec.registration_timeout_s)
         )
         self._move(Phase.SUBMITTING, f"Submitting to {spec.master}.")
+        begun_at = time.time()
         self._submitting = begin(self._backend.submit, spec, registration, self._id_known)
         submission = await asyncio.wrap_future(self._submitting)
         accepted = asyncio.ensure_future(in_thread(submission.wait))
@@ -122,6 +125,10 @@ class Application:
             self._watch.settle()
         where = self._link.container
         self._move(Phase.REGISTERED, f"The supervisor has registered from {where.host}.")
+        if spec.is_yarn and self.application_id is not None:
+            self._token_keeper = TokenKeeper(
+                self._backend, self.application_id, self._link, self._log, begun_at
+            )
 
     async def _listen(self, host: str, port: int, certificate: Certificate | None) -> Address:
         try:
@@ -244,6 +251,9 @@ class Application:
         if self._watch is not None:
             self._watch.close()
             self._watch = None
+        if self._token_keeper is not None:
+            self._token_keeper.close()
+            self._token_keeper = None
         self.phase = Phase.ENDED
         self._record.remove_registration()
 

@@ -14,6 +14,7 @@ from .cells import Cells
 from .channel import Channel
 from .link import SparkLink
 from .names import NotebookNames
+from .notices import Notices
 from .patches import install
 
 #: Requests that look at a notebook's variables and must not wait for Spark.
@@ -31,6 +32,7 @@ class SparkKernel(IPythonKernel):
         if self.spark is None:
             return await execute(code, *args, **kwargs)
         with self.spark.cells.running(), self.spark.names.during(code):
+            self.spark.notices.show()
             return await execute(code, *args, **kwargs)
 
 
@@ -50,6 +52,8 @@ class NotebookSpark:
         self.cells = Cells(channel)
         self.names = NotebookNames(kernel.shell.user_ns, self._session)
         self.link = SparkLink(channel, self.cells, self.names.bind)
+        self.notices = Notices(self.cells)
+        self.link.on_notice = self.notices.hear
         install(self.link, self.cells)
         kernel.shell.set_custom_exc((KeyboardInterrupt,), interrupts.show)
 

@@ -51,6 +51,11 @@ class Cells:
         """The cell that runs on the calling thread."""
         return self._running.get(threading.get_ident())
 
+    @property
+    def busy(self) -> bool:
+        """Whether any execution goes on."""
+        return bool(self._running)
+
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Count what happens on this thread as one cell."""

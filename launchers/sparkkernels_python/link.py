@@ -54,6 +54,7 @@ class SparkLink:
         self._pyspark = BackgroundImport("pyspark.sql")
         self._was_attached = False
         self._released = threading.Event()
+        self.on_notice: Callable[[str], object] = lambda text: None
 
     def start(self) -> None:
         """Listen to the supervisor; attach as soon as there is something to attach to."""
@@ -132,6 +133,8 @@ class SparkLink:
                 self._hear_gateway(int(message["port"]), str(message["secret"]))
             elif message["type"] == "released":
                 self._released.set()
+            elif message["type"] == "notice":
+                self.on_notice(str(message["text"]))
         self._hear_state("stopped", "The supervisor of this kernel is gone.")
 
     def _hear_state(self, state: str, text: str) -> None:

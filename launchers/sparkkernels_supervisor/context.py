@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 from py4j.java_gateway import GatewayParameters, JavaGateway
 from py4j.protocol import Py4JError, Py4JJavaError
 
+from . import tokens
 from .shared_state import SharedState
 
 #: What pyspark's own SparkContext sets unless it is set (pyspark/context.py); and ``spark.files.overwrite``,
@@ -155,6 +156,20 @@ class SparkApplication:
         shared.clear()
         shared.forget()
         shared.end_python_workers()
+
+    def merge_tokens(self, path: str, credentials: bytes) -> bytes:
+        """What is in a file of Hadoop's tokens, with these in place of older ones."""
+        return tokens.merge(self._jvm, path, credentials)
+
+    def use_tokens(self, credentials: bytes) -> None:
+        """Have driver and executors use these tokens from now on.
+
+        Raises
+        ------
+        SparkStopped
+        """
+        self._require_context()
+        tokens.use(self._jvm, self._jsc.sc(), credentials)
 
     def is_stopped(self) -> bool:
         """Whether the context was stopped by somebody, a thing that no later context of the JVM can mend."""

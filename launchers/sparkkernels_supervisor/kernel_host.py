@@ -67,6 +67,7 @@ class KernelHost:
         self._waiting: List[Tuple[str, SocketEnd]] = []
         self._launcher: Optional[asyncio.StreamWriter] = None
         self._cell = ""
+        self._notice = ""
         self._interrupted_at = float("-inf")
         self._spark_calls = ThreadPoolExecutor(4, "spark")
         self._reset: Optional[asyncio.Task[None]] = None
@@ -214,9 +215,18 @@ class KernelHost:
         if gateway is not None and writer is self._launcher:
             write_line(writer, type="gateway", port=gateway[0], secret=gateway[1])
 
+    def tell(self, text: str) -> None:
+        """Have the kernel's user told something, in this process or the next; "" when it holds no more."""
+        if text != self._notice:
+            self._notice = text
+            if self._launcher is not None:
+                write_line(self._launcher, type="notice", text=text)
+
     async def _talk_to_launcher(self, kernel: KernelProcess) -> None:
         reader, writer = await asyncio.open_unix_connection(sock=kernel.launcher, limit=MAX_LINE)
         self._launcher = writer
+        if self._notice:
+            write_line(writer, type="notice", text=self._notice)
         await self._tell_launcher()
         try:
             while True:

@@ -12,6 +12,7 @@ from .dial import Dialer, Refused, Registration
 from .frames import WireError
 from .kernel_host import KernelHost
 from .session import Session
+from .tokens import Tokens
 
 if TYPE_CHECKING:
     from .context import SparkApplication
@@ -56,6 +57,7 @@ class Supervisor:
         self._session = Session(2, self._on_message, self._on_opened, lambda reason: self._cut.set())
         self._spark = spark
         self._host = KernelHost(self._session, spark, environ, directory, self._output.write_kernel)
+        self._tokens = Tokens(spark, environ, self._session.send_message, self._host.tell)
         self._dialer = Dialer(registration, self._session)
         self._launches: asyncio.Queue[Dict[str, Any]] = asyncio.Queue()
         self._orphan_timeout_s = registration.registration_timeout_s
@@ -73,8 +75,8 @@ class Supervisor:
                 signum, self._finish, 128 + signum, "The supervisor was ended by signal %d." % signum
             )
         self._host.start()
-        works = (self._stay_connected(), self._launch_loop(), self._watch(), self._output.follow())
-        tasks = [loop.create_task(work) for work in works]
+        works = (self._stay_connected(), self._launch_loop(), self._watch())
+        tasks = [loop.create_task(work) for work in (*works, self._output.follow(), self._tokens.run())]
         for task in tasks:
             task.add_done_callback(self._task_done)
         code = await self._end
@@ -163,6 +165,8 @@ class Supervisor:
             self._host.interrupt()
         elif kind == "signal":
             self._host.signal(int(message["signum"]))
+        elif kind == "tokens":
+            self._tokens.take(message)
         elif kind == "shutdown":
             self._finish(0, "")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..spec import LaunchSpec
@@ -43,6 +43,26 @@ class ApplicationReport:
     queue: str = ""
     host: str = ""
     exit_code: int | None = None
+
+
+@dataclass(frozen=True)
+class FreshTokens:
+    """Tokens with which an application can go on using the cluster.
+
+    Attributes
+    ----------
+    credentials : bytes
+        In Hadoop's format; secret.
+    life_s : float
+        Seconds until they run out, if nobody renews them.
+    longest_s : float
+        Seconds until they run out even if somebody renews them, as the ResourceManager does with those of
+        the submit.
+    """
+
+    credentials: bytes = field(repr=False)
+    life_s: float
+    longest_s: float
 
 
 class Submission(ABC):
@@ -125,6 +145,16 @@ class Backend(ABC):
     @abstractmethod
     def logs(self, application_id: str, tail_bytes: int = 65536) -> str:
         """The last output of the application's container, "" when there is none to be had."""
+
+    def fresh_tokens(self, application_id: str) -> FreshTokens | None:
+        """New tokens for a running application; None where it needs none.
+
+        Raises
+        ------
+        SparkKernelError
+            There are none to be had; the first line says why.
+        """
+        return None
 
     def cause_of_death(self, report: ApplicationReport) -> str:
         """One sentence on why an ended application ended, from its report."""

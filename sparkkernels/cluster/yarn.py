@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 from ..errors import ConfigurationError, NotAllowed, SparkKernelError
 from ..spec import LaunchSpec
 from ..states import POLL, ApplicationState, FinalStatus
-from . import diagnosis
-from .base import ApplicationReport, Backend
+from . import delegation_tokens, diagnosis
+from .base import ApplicationReport, Backend, FreshTokens
 from .bundle import launchers_bundle
 from .command import REGISTRATION_NAME, parse_spark_defaults, refuse_forced, yarn_command, yarn_conf
 from .container_logs import aggregated_logs, node_logs
@@ -236,6 +236,12 @@ class YarnBackend(Backend):
         if text or application.get("logAggregationStatus") in (None, "DISABLED", "NOT_START"):
             return text
         return aggregated_logs(site.cli(), application_id, str(application["user"]), tail_bytes)
+
+    def fresh_tokens(self, application_id: str) -> FreshTokens | None:
+        """HDFS delegation tokens of whomever it runs as; none are needed on a cluster without Kerberos."""
+        if not self._site.conf.is_secure:
+            return None
+        return delegation_tokens.fetch(self._site, self._owner(application_id).proxy_user)
 
     def cause_of_death(self, report: ApplicationReport) -> str:
         """One sentence, from the diagnostics."""

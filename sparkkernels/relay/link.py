@@ -59,7 +59,15 @@ class Container:
     python: str = ""
 
 
-Status = TypeVar("Status", KernelStatus, ContextStatus, Container)
+@dataclass(frozen=True)
+class TokensAnswer:
+    """What became of fresh tokens: those that run out at that second, and why they could not be applied."""
+
+    expires_at: int | None = None
+    text: str = ""
+
+
+Status = TypeVar("Status", KernelStatus, ContextStatus, Container, TokensAnswer)
 
 
 class Claim(NamedTuple):
@@ -101,8 +109,9 @@ class Link:
         Whether the current generation's supervisor ever confirmed, and whether it is there now.
     kernel, context, container : KernelStatus, ContextStatus, Container
         As last reported.
-    on_log, on_cut : callable or None
-        Called on the hub's loop with the container's output, and when the connection was cut.
+    on_log, on_cut, on_tokens : callable or None
+        Called on the hub's loop with the container's output, when the connection was cut, and with an answer
+        to fresh tokens.
     """
 
     def __init__(self, kernel_id: str, loop: asyncio.AbstractEventLoop) -> None:
@@ -117,6 +126,7 @@ class Link:
         self._log_size = 0
         self.on_log: Callable[[bytes], None] | None = None
         self.on_cut: Callable[[], None] | None = None
+        self.on_tokens: Callable[[TokensAnswer], None] | None = None
         self.generation = 0
         self._reset(0)
 
@@ -251,6 +261,8 @@ class Link:
                     self._update(key, message[key])
         elif kind in ("kernel", "context"):
             self._update(kind, message)
+        elif kind == "tokens_applied" and self.on_tokens is not None:
+            self.on_tokens(read_status(TokensAnswer, message))
         self.notify()
 
     def _update(self, kind: str, message: dict[str, Any]) -> None:

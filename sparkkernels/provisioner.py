@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, ClassVar
 
 import zmq
@@ -26,11 +26,14 @@ from .cluster import create_backend
 from .cluster.hadoop_site import Access
 from .encryption import needs_curve
 from .errors import ConfigurationError, LaunchTimeout, SparkKernelError
+from .identity import Identity, identify, refuse_administrators, requester
+from .owners import Starter, claim
 from .record import LaunchRecord
 from .relay.hub import shared_hub
 from .relay.link import Link
 from .relay.tls import read_certificate
 from .settings import Settings
+from .shared_server import refuse_unsafe_server
 from .spec import LaunchSpec, check_kernel_id
 from .tags import server_tag
 
@@ -75,8 +78,11 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
     def __init__(self, **kwargs: Any) -> None:
         self._fault: ConfigurationError | None = None
         try:
-            refuse_unknown(kwargs, self.trait_names())
+            identity = kwargs.pop("identity", None)  # what counts is what the administrator has
+            refuse_unknown(kwargs, [*self.trait_names(config=True), *BASE])
             super().__init__(**kwargs)
+            if self.identity != "os" or identity not in (None, "os"):
+                refuse_administrators([*kwargs, *(["identity"] if identity else [])], self.spark_conf)
         except (TraitError, ConfigurationError) as error:
             # raised by the start, which can leave the manager in order; a constructor can't
             self._fault = error if isinstance(error, ConfigurationError) else ConfigurationError(str(error))
@@ -85,6 +91,8 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         self._record: LaunchRecord | None = None
         self._application: Application | None = None
         self._spec: LaunchSpec | None = None
+        self._identity: Identity | None = None
+        self._starter: Starter | None = None
         self._number = 0
         self._has_process = False
 
@@ -110,6 +118,7 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
             raise self._fault
         check_kernel_id(self.kernel_id)
         kwargs = await super().pre_launch(**kwargs)
+        await self._identify(kwargs["env"])
         own = {name: kwargs["env"][name] for name in self.kernel_spec.env if name in kwargs["env"]}
         argv = [*self.kernel_spec.argv, *kwargs.pop("extra_arguments", [])]
         self._spec = self._make_spec(tuple(argv), own)
@@ -283,6 +292,15 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
 
     # -- pieces --------------------------------------------------------------------------------------------
 
+    async def _identify(self, env: Mapping[str, str]) -> None:
+        """Settle for the kernel's whole life whom it belongs to: a restart has no request, or another's."""
+        if self._identity is None:
+            if self.identity != "os":
+                private = (self.keytab, self.hadoop_conf_dir, self.spark_home)
+                await in_thread(refuse_unsafe_server, self.parent, private, self.allow_shared_server)
+            self._starter = claim(self.kernel_id, requester())
+            self._identity = identify(self, requester(), os.environ, env)
+
     def _backend(self) -> Any:
         return create_backend(
             self.master,
@@ -307,6 +325,7 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
             spark_context=self.spark_context,
             spark_conf=dict(self.spark_conf),
             queue=self.queue,
+            proxy_user=self._identity.proxy_user if self._identity else None,
             name=f"{self.kernel_spec.display_name} {self.kernel_id[:8]}",
             tags=("sparkkernels", self.kernel_id, server_tag()),
             launch_timeout_s=self.launch_timeout_s,

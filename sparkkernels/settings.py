@@ -116,6 +116,58 @@ class Settings(LoggingConfigurable):
         " no user may read the keytab: `sudo -n -u SERVICE …` as the sudoers rule has it. By default this"
         " server asks the cluster itself."
     ).tag(config=True)
+    identity = Enum(
+        ["os", "jupyter", "hub"],
+        "os",
+        help="Whom kernels run as: `os`, the server's own account or principal; `jupyter`, the authenticated"
+        " user of the request that starts the kernel; `hub`, JUPYTERHUB_USER. With the last two the service's"
+        " principal acts on behalf of that user, which the cluster must allow it (hadoop.proxyuser).",
+    ).tag(config=True)
+    user_name_realms: List[str] = List(
+        Unicode(),
+        help="Kerberos realms and mail domains to cut off user names: with EXAMPLE.ORG, alice@EXAMPLE.ORG is"
+        " alice. Users of others are refused, since theirs is another alice.",
+    ).tag(config=True)
+    user_name_case = Enum(
+        ["keep", "lower"], "keep", help="`lower` makes user names lower case, after realms were cut off."
+    ).tag(config=True)
+    user_name_map: Dict[str, str] = Dict(
+        key_trait=Unicode(),
+        value_trait=Unicode(),
+        help="Regular expressions, each for a whole user name, and what such a name becomes; the first that"
+        r" fits counts. Groups are \1, \2; applied last.",
+    ).tag(config=True)
+    allowed_users: List[str] = List(
+        Unicode(),
+        help="Names on the cluster of those who may start kernels where these run as their users. Default:"
+        " everybody whom the cluster's proxy-user rules allow.",
+    ).tag(config=True)
+    denied_users: List[str] = List(
+        Unicode(),
+        help="Names on the cluster that no kernel may run as, in addition to hdfs, yarn, mapred, root and the"
+        " service itself. Wins over allowed_users.",
+    ).tag(config=True)
+    kernel_username = Enum(
+        ["refuse", "ignore", "use"],
+        "refuse",
+        help="What becomes of KERNEL_USERNAME in a kernel's environment where kernels run as their users:"
+        " `refuse` a start that names somebody else, `ignore` it, or `use` it in place of the authenticated"
+        " name, which whoever may ask this server for kernels can then choose.",
+    ).tag(config=True)
+    allow_shared_server: List[str] = List(
+        Enum(
+            [
+                "terminals",
+                "local_kernels",
+                "users_files",
+                "anonymous_users",
+                "open_authorizer",
+                "service_account",
+            ]
+        ),
+        help="Checks of a server that can act as all its users which the administrator does without; each"
+        " refusal names its own.",
+    ).tag(config=True)
     launch_timeout_s = Float(
         120.0,
         help="Seconds from the accepted submit to the kernel's first answer, waiting in the queue included.",

@@ -75,8 +75,8 @@ async def test_with_a_ticket_of_ones_own_the_kernel_is_that_user(
 async def test_with_the_services_keytab_the_kernel_is_whom_it_acts_for(
     secured: Cluster, secure_kernels: Kernels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    act_for(monkeypatch, "bob")
-    async with secure_kernels(**service(secured)) as notebook:
+    act_for(monkeypatch, secured, "bob")
+    async with secure_kernels() as notebook:
         assert (await notebook.ok(WHO)).stdout == "bob\n"
         await notebook.ok("spark.range(10).write.mode('overwrite').parquet('hdfs:///user/bob/own.parquet')")
         [app] = [app for app in secured.applications() if app["id"] == notebook.application_id]
@@ -87,8 +87,10 @@ async def test_with_the_services_keytab_the_kernel_is_whom_it_acts_for(
     assert status is not None and status["owner"] == "bob"
 
 
-def act_for(monkeypatch: pytest.MonkeyPatch, user: str) -> None:
+def act_for(monkeypatch: pytest.MonkeyPatch, cluster: Cluster, user: str) -> None:
     """Have kernels started for somebody, as the administrator's choice of an identity does."""
+    for name, value in service(cluster).items():
+        monkeypatch.setenv(f"SPARKKERNELS_{name.upper()}", value)
     monkeypatch.setenv("JUPYTERHUB_USER", user)
     monkeypatch.setenv("SPARKKERNELS_IDENTITY", "hub")
 
@@ -97,8 +99,8 @@ def act_for(monkeypatch: pytest.MonkeyPatch, user: str) -> None:
 async def test_whom_the_cluster_does_not_let_us_act_for(
     secured: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: str
 ) -> None:
-    act_for(monkeypatch, user)
-    error = await refused_at_once(secured, tmp_path, **service(secured))
+    act_for(monkeypatch, secured, user)
+    error = await refused_at_once(secured, tmp_path)
     assert isinstance(error, NotAllowed)
     assert f"does not allow {secured.principal('jupyter')} to act for {user}." in error.message
 
@@ -117,7 +119,7 @@ async def test_no_ticket_and_one_that_ran_out_say_which_kinit_to_run(
 
 
 async def test_wrong_keytabs(secured: Cluster, tmp_path: Path) -> None:
-    mine = service(secured)
+    mine: dict[str, Any] = {**service(secured), "allow_shared_server": ["service_account"]}
     unreadable = tmp_path / "not-there.keytab"
     stale = tmp_path / "stale.keytab"
     key = secured.keytab("jupyter").read_bytes()

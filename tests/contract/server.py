@@ -31,17 +31,19 @@ class Server:
         Where notebooks and the server's log are.
     options : str
         More of its command line.
+    root : Path or None
+        Where notebooks are, when they are elsewhere.
     """
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path, *options: str, root: Path | None = None) -> None:
         self.log = directory / f"server-{uuid.uuid4().hex}.log"
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        self._url = f"http://127.0.0.1:{port}"
+        self.url = f"http://127.0.0.1:{port}"
         self._socket_url = f"ws://127.0.0.1:{port}"
         command = [
             *(sys.executable, "-m", "jupyter_server", "--no-browser", f"--port={port}", "--port-retries=0"),
-            *(f"--ServerApp.root_dir={directory}", f"--IdentityProvider.token={TOKEN}", *options),
+            *(f"--ServerApp.root_dir={root or directory}", f"--IdentityProvider.token={TOKEN}", *options),
         ]
         if os.getuid() == 0:
             command.append("--allow-root")
@@ -54,7 +56,7 @@ class Server:
 
     def _answers(self) -> bool:
         try:
-            return self.get("status", timeout=2).ok
+            return self.get("status", timeout=2).status_code < 500  # 403 where this token names nobody
         except requests.ConnectionError:
             return False
 
@@ -64,7 +66,7 @@ class Server:
         """One REST request."""
         return requests.request(
             method,
-            f"{self._url}/api/{path}",
+            f"{self.url}/api/{path}",
             headers={"Authorization": f"token {TOKEN}"},
             json=content or None,
             timeout=timeout,

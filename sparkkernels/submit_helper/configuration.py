@@ -172,11 +172,13 @@ def _trusted_text(path: Path) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise _unreadable(path, error) from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or not _is_trusted(status):
             raise _distrust(path)
-        content = file.read(LONGEST_FILE)
+        content = os.read(descriptor, LONGEST_FILE)
+    finally:
+        os.close(descriptor)
     try:
         return content.decode()
     except UnicodeDecodeError as error:

@@ -10,6 +10,7 @@ from tests.cluster.harness.membership import daemon_mark, kdc_mark
 from tests.cluster.harness.network import Worker
 from tests.cluster.harness.processes import MARK
 from tests.cluster.harness.readiness import Readiness
+from tests.cluster.harness.settings import MANAGER_ID_PROPERTY
 
 #: The main classes of Hadoop's daemons, in the order in which they start.
 MAIN_CLASSES = {
@@ -65,8 +66,8 @@ def make_daemons(layout: Layout) -> list[Daemon]:
             add(kind, "host", kind, _java(layout, kind, "host", kind))
         elif kind == "resourcemanager":
             for manager_id, name in layout.managers.items():
-                arguments = ["-D", f"yarn.resourcemanager.ha.id={manager_id}"] if manager_id else []
-                add(kind, "host", name, _java(layout, kind, "host", name, *arguments))
+                options = [f"-D{MANAGER_ID_PROPERTY}={manager_id}"] if manager_id else []
+                add(kind, "host", name, _java(layout, kind, "host", name, *options))
         else:
             for node in layout.nodes:
                 name = f"{kind}-{node.name}" if node.namespace else kind
@@ -74,10 +75,10 @@ def make_daemons(layout: Layout) -> list[Daemon]:
     return daemons
 
 
-def _java(layout: Layout, kind: str, place: str, name: str, *arguments: str) -> Program:
+def _java(layout: Layout, kind: str, place: str, name: str, *options: str) -> Program:
     """Give what a daemon of Hadoop's runs."""
     mark = daemon_mark(layout.directory, name)
-    command = [*java_command(layout, place, MAIN_CLASSES[kind], mark), *arguments]
+    command = java_command(layout, place, MAIN_CLASSES[kind], mark, *options)
     return Program(command, environment(layout, place), mark)
 
 

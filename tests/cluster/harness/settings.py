@@ -17,6 +17,10 @@ _MANAGER_INTERFACES = {
     "webapp.address": "-http",
 }
 
+#: The system property with the id of a ResourceManager, and the setting that is made of it.
+MANAGER_ID_PROPERTY = "sparkkernels.resourcemanager"
+_OWN_ID = "yarn.resourcemanager.ha.id"
+
 SITE_FILES = ("core-site.xml", "hdfs-site.xml", "yarn-site.xml", "capacity-scheduler.xml")
 
 
@@ -110,6 +114,8 @@ def host_sites(layout: Layout) -> Sites:
                 "dfs.namenode.datanode.registration.ip-hostname-check": "false",
             },
             "yarn-site.xml": {
+                # Said by each daemon's command line: two on one host can't tell who they are by their address.
+                **({_OWN_ID: f"${{{MANAGER_ID_PROPERTY}}}"} if layout.manager_ids else {}),
                 "yarn.acl.enable": "true",
                 "yarn.admin.acl": layout.administrator,
                 "yarn.scheduler.minimum-allocation-mb": "128",

@@ -79,6 +79,8 @@ def describe(error: Exception) -> str:
     """Why an address could not be reached, in words."""
     if isinstance(error, asyncio.TimeoutError):
         return "no answer"
+    if isinstance(error, ssl.SSLError):  # whose errno is no errno
+        return "TLS failed: %s" % str(error.reason or error).replace("_", " ").lower()
     if isinstance(error, OSError) and (error.errno or 0) > 0:
         return os.strerror(error.errno or 0)  # asyncio's own text says "Connect call failed" for all
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -153,7 +155,11 @@ class Dialer:
                     else:
                         self._addresses.remove(address)
                         self._addresses.insert(0, address)
-                        return self._confirm(connection, welcome)
+                        try:
+                            return self._confirm(connection, welcome)
+                        except WireError as error:
+                            connection.abort()
+                            self.failures[address] = describe(error)
         finally:
             for task in waiting:
                 task.cancel()
@@ -168,11 +174,7 @@ class Dialer:
         if welcome.get("resume") is not None and table is None:
             raise WireError("the relay resumes what never was")
         connection.write(encode_json(CONFIRM, {"resume": table}))
-        try:
-            self._session.attach(connection, welcome["resume"] if resumed else None)
-        except WireError:
-            connection.abort()
-            raise
+        self._session.attach(connection, welcome["resume"] if resumed else None)
         return resumed
 
     async def _greet(self, address: Tuple[str, int]) -> Tuple[Connection, Dict[str, Any]]:

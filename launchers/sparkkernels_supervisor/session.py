@@ -135,7 +135,8 @@ class Session:
 
     def _receive(self, frame: Frame) -> None:
         if frame.kind == PING:
-            if self.connection is not None:
+            # whoever does not read what we say has no use for more of it
+            if self.connection is not None and not self.connection.paused:
                 self.connection.write(encode(PONG))
             return
         if frame.kind == PONG:

@@ -16,6 +16,9 @@ from .frames import ACK, ACKNOWLEDGEMENT, CLOSE, DATA, MAX_PAYLOAD, OPEN, Frame,
 WINDOW = 1048576
 #: Units consumed after which an acknowledgement is due.
 ACK_EVERY = WINDOW // 4
+#: Unfinished streams of both sides together. Their table fits into one frame, whatever they have counted, and
+#: a hostile side can't make the other one remember more.
+MAX_STREAMS = 1500
 #: The stream that carries control messages.
 CONTROL = 0
 
@@ -130,6 +133,11 @@ class Streams:
     def __iter__(self) -> Iterator[int]:
         return iter(list(self._streams))
 
+    @property
+    def crowded(self) -> bool:
+        """Whether no stream may be opened until one has finished."""
+        return len(self._streams) >= MAX_STREAMS
+
     # -- sending -------------------------------------------------------------------------------------------
 
     def open(self, channel: str) -> int:
@@ -239,6 +247,8 @@ class Streams:
     def _opened(self, frame: Frame) -> Event:
         if frame.stream <= self._highest or frame.stream % 2 == self._next_id % 2:
             raise WireError("a stream opened with a wrong id")
+        if self.crowded:
+            raise WireError("more than %d streams" % MAX_STREAMS)
         try:
             channel = frame.payload.decode()
         except UnicodeDecodeError as error:

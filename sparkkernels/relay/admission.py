@@ -29,6 +29,8 @@ log = logging.getLogger("sparkkernels.relay")
 #: Strangers at a time, and seconds that each has until it must be known.
 MAX_STRANGERS = 64
 STRANGER_TIMEOUT_S = 10.0
+#: Refusals told as warnings in this many seconds; strangers must not fill a disk with words about them.
+MAX_WARNINGS, WARNINGS_PER_S = 20, 60.0
 
 REFUSALS = {
     "protocol": "This relay speaks another version of the protocol.",
@@ -57,6 +59,7 @@ class Door:
         self._links = links
         self._strangers: dict[asyncio.Task[None], None] = {}  # in the order of their arrival
         self._accepting: asyncio.Task[None] | None = None
+        self._warnings = Quota(MAX_WARNINGS, WARNINGS_PER_S)
 
     def open(self) -> None:
         """Accept from now on."""
@@ -84,7 +87,7 @@ class Door:
                 longest = next(iter(self._strangers))
                 del self._strangers[longest]
                 longest.cancel()
-            task = loop.create_task(self._greet(Stranger(accepted, address, self._links)))
+            task = loop.create_task(self._greet(Stranger(accepted, address, self._links, self._warnings)))
             self._strangers[task] = None
             task.add_done_callback(lambda task: self._strangers.pop(task, None))
             await asyncio.sleep(0)  # their turn, however many wait to be accepted
@@ -99,6 +102,35 @@ class Door:
             stranger.leave()
 
 
+class Quota:
+    """So many in a period, and no more.
+
+    Parameters
+    ----------
+    most : int
+    period_s : float
+    """
+
+    def __init__(self, most: int, period_s: float) -> None:
+        self._most = most
+        self._period_s = period_s
+        self._begun = float("-inf")
+        self._taken = 0
+
+    def take(self, now: float) -> int:
+        """How many are left of this period's, this one included; 0 when it is used up.
+
+        Parameters
+        ----------
+        now : float
+            On the loop's clock, in seconds.
+        """
+        if now - self._begun > self._period_s:
+            self._begun, self._taken = now, 0
+        self._taken += 1
+        return max(self._most - self._taken + 1, 0)
+
+
 class Stranger:
     """A connection that has not proved itself yet.
 
@@ -108,10 +140,18 @@ class Stranger:
     address : tuple of (str, int)
         The peer's.
     links : mapping of str to Link
+    warnings : Quota
     """
 
-    def __init__(self, accepted: socket.socket, address: tuple[str, int], links: Mapping[str, Link]) -> None:
+    def __init__(
+        self,
+        accepted: socket.socket,
+        address: tuple[str, int],
+        links: Mapping[str, Link],
+        warnings: Quota,
+    ) -> None:
         self.address = address
+        self._warnings = warnings
         self._accepted = accepted
         self._links = links
         self._connection = Connection(self._hello, self._lost, MAX_HELLO)
@@ -177,6 +217,10 @@ class Stranger:
     def _refuse(self, reason: str, hello: dict[str, object]) -> None:
         if reason in ("spent", "unknown"):
             claimed = repr(hello.get("kernel_id"))[:60]
-            log.warning("Refused %s, which claims kernel %s: %s", self.address, claimed, REFUSALS[reason])
+            left = self._warnings.take(asyncio.get_running_loop().time())
+            level = logging.WARNING if left else logging.DEBUG
+            log.log(level, "Refused %s, which claims kernel %s: %s", self.address, claimed, REFUSALS[reason])
+            if left == 1:
+                log.warning("Further refusals of this minute are told at the level DEBUG only.")
         self._connection.write(encode_json(REFUSED, {"reason": reason, "text": REFUSALS[reason]}))
         self._connection.close()

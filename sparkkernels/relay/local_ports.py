@@ -86,6 +86,11 @@ class ClientEnd(SocketEnd):
             self._refused = True
             transport.abort()  # type: ignore[attr-defined]
             return
+        if self.session.streams.crowded:
+            log.warning("Refused one more client of a kernel: it has as many as one connection carries.")
+            self._refused = True
+            transport.abort()  # type: ignore[attr-defined]
+            return
         self.stream = self.session.open(self._channel, self)
         super().connection_made(transport)
 

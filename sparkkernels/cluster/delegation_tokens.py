@@ -235,19 +235,21 @@ def fetch(site: HadoopSite, proxy_user: str | None) -> FreshTokens:
     if credentials is None:
         raise CredentialsError("The cluster wants no Kerberos credentials, and gives no tokens.")
     credentials.ensure()
-    interval_ms = _renew_interval_ms(site, credentials.short_name)
     renewer = conf.get("yarn.resourcemanager.principal") or credentials.short_name
-    try:
-        # ResourceManager or not: nobody renews it but its successor; it has to name somebody.
-        text = _tokens_of(site, proxy_user).get(_short_name(renewer))
-        token = replace(decode_url_string(text), kind=HDFS_KIND, service=service_of(conf))
-        issued, last = dates_of(token)
-    except SparkKernelError:
-        raise
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise SparkKernelError(
-            "HDFS's answer to the request for new tokens can't be used.", diagnostics=str(error)
-        ) from error
+    with site.session() as session:
+        own = WebHdfsTokens(conf.webhdfs(), lambda: session)
+        interval_ms = _renew_interval_ms(own, credentials.short_name, conf.get(RENEW_INTERVAL))
+        try:
+            # Nobody will renew it, which the ResourceManager does with those of a submit alone.
+            text = WebHdfsTokens(conf.webhdfs(), lambda: session, proxy_user).get(_short_name(renewer))
+            token = replace(decode_url_string(text), kind=HDFS_KIND, service=service_of(conf))
+            issued, last = dates_of(token)
+        except SparkKernelError:
+            raise
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise SparkKernelError(
+                "HDFS's answer to the request for new tokens can't be used.", diagnostics=str(error)
+            ) from error
     return FreshTokens(
         credentials=encode({token.service: token}),
         life_s=min(interval_ms, last - issued) / 1000,
@@ -255,17 +257,12 @@ def fetch(site: HadoopSite, proxy_user: str | None) -> FreshTokens:
     )
 
 
-def _tokens_of(site: HadoopSite, proxy_user: str | None) -> WebHdfsTokens:
-    return WebHdfsTokens(site.conf.webhdfs(), site.session, proxy_user)
-
-
-def _renew_interval_ms(site: HadoopSite, renewer: str) -> int:
+def _renew_interval_ms(own: WebHdfsTokens, renewer: str, configured: str) -> int:
     """For how long a token is good that nobody renews: what renewing one that nobody uses gives it.
 
     Only the NameNode knows. WebHDFS wants the token in the address of the request, where logs may have it: so
     it is one of our own account, and worthless right afterwards.
     """
-    own = _tokens_of(site, None)
     try:
         text = own.get(renewer)
         issued, _ = dates_of(decode_url_string(text))
@@ -276,7 +273,6 @@ def _renew_interval_ms(site: HadoopSite, renewer: str) -> int:
     except CredentialsError:
         raise
     except (SparkKernelError, ValueError, KeyError, TypeError):
-        configured = site.conf.get(RENEW_INTERVAL)
         return int(configured) if configured.isdigit() else DEFAULT_RENEW_INTERVAL_MS
 
 

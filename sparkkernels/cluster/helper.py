@@ -12,9 +12,9 @@ from typing import Any
 
 from ..errors import ConfigurationError, ResourceManagerUnavailable, SparkKernelError
 from ..spec import LaunchSpec
-from ..submit_helper.messages import report_from_json, spec_to_json
+from ..submit_helper.messages import report_from_json, spec_to_json, tokens_from_json
 from . import diagnosis
-from .base import ApplicationReport, Backend, Submission
+from .base import ApplicationReport, Backend, FreshTokens, Submission
 from .helper_channel import HelperChannel
 from .helper_process import Call
 from .submit import SUBMIT_S
@@ -118,6 +118,14 @@ class HelperBackend(Backend):
         """The container's last stdout and stderr."""
         arguments = {"application_id": application_id, "tail_bytes": tail_bytes}
         return str(self._channel.ask("logs", arguments, ANSWER_S))
+
+    def fresh_tokens(self, application_id: str) -> FreshTokens | None:
+        """HDFS delegation tokens of this process's own user, got with the service's ticket."""
+        answer = self._channel.ask("fresh_tokens", {"application_id": application_id}, ANSWER_S)
+        try:
+            return None if answer is None else tokens_from_json(answer)
+        except (ValueError, KeyError, TypeError) as error:
+            raise SparkKernelError("The submit helper's answer about new tokens can't be read.") from error
 
     def cause_of_death(self, report: ApplicationReport) -> str:
         """One sentence, from the diagnostics."""

@@ -9,11 +9,12 @@ come before. An ``error`` without ``id`` ends the conversation.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 
 from .. import errors
-from ..cluster.base import ApplicationReport
+from ..cluster.base import ApplicationReport, FreshTokens
 from ..errors import SparkKernelError
 from ..spec import LaunchSpec
 from ..states import ApplicationState, FinalStatus
@@ -97,4 +98,25 @@ def report_from_json(content: Mapping[str, Any]) -> ApplicationReport:
         tracking_url=str(content["tracking_url"]),
         queue=str(content["queue"]),
         host=str(content["host"]),
+    )
+
+
+def tokens_to_json(tokens: FreshTokens) -> dict[str, Any]:
+    """Fresh tokens; secret."""
+    credentials = base64.b64encode(tokens.credentials).decode()
+    return {"credentials": credentials, "life_s": tokens.life_s, "longest_s": tokens.longest_s}
+
+
+def tokens_from_json(content: Mapping[str, Any]) -> FreshTokens:
+    """The tokens that the other end meant.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        They are none.
+    """
+    return FreshTokens(
+        credentials=base64.b64decode(content["credentials"], validate=True),
+        life_s=float(content["life_s"]),
+        longest_s=float(content["longest_s"]),
     )

@@ -237,4 +237,5 @@ OPERATIONS: dict[str, dict[str, Checker]] = {
     "kill": {"application_id": _APPLICATION},
     "logs": {"application_id": _APPLICATION, "tail_bytes": _integer(1, LONGEST_TAIL)},
     "hosts": {},
+    "fresh_tokens": {"application_id": _APPLICATION},
 }

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..cluster.base import ApplicationReport, Submission
+from ..cluster.base import ApplicationReport, FreshTokens, Submission
 from ..cluster.hadoop_site import Access
 from ..cluster.local_files import directory_prefix
 from ..cluster.resource_manager import Json
@@ -17,7 +17,7 @@ from ..errors import ConfigurationError, NotAllowed, SparkKernelError
 from ..limits import quoted
 from ..spec import LaunchSpec
 from .configuration import Configuration
-from .messages import report_to_json
+from .messages import report_to_json, tokens_to_json
 from .requests import OUR_TAG, launch_spec
 from .ticket import SharedTicket
 
@@ -86,6 +86,10 @@ class OwnBackend(YarnBackend):
         """Its last output."""
         return super().logs(application_id, tail_bytes) if self.keep_to(application_id) else ""
 
+    def fresh_tokens(self, application_id: str) -> FreshTokens | None:
+        """The person's own HDFS tokens, as their kernel has them."""
+        return super().fresh_tokens(application_id) if self.keep_to(application_id) else None
+
     def set_server_tag(self, tag: str | None) -> None:
         """The tag of the one server that this helper works for: reports then take one call."""
         self._server_tag = tag or self._server_tag
@@ -141,6 +145,7 @@ class Service:
             "kill": self.kill,
             "logs": self.logs,
             "hosts": self.hosts,
+            "fresh_tokens": self.fresh_tokens,
         }
         return operations[operation](**arguments)
 
@@ -186,6 +191,12 @@ class Service:
     def hosts(self) -> list[str]:
         """Hosts of the cluster."""
         return self._backend.hosts()
+
+    def fresh_tokens(self, application_id: str) -> dict[str, Any] | None:
+        """Fresh tokens for one of the caller's own applications."""
+        self._ensure_ticket()
+        tokens = self._backend.fresh_tokens(application_id)
+        return None if tokens is None else tokens_to_json(tokens)
 
     def _checked(self, content: Mapping[str, Any]) -> LaunchSpec:
         configuration = self._configuration

@@ -82,13 +82,20 @@ def no_leaks(cluster: Cluster, directory: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture(scope="session")
 def secure_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Real daemons with Kerberos and two ResourceManagers, Spark staged on it by HDFS's superuser."""
-    running = Cluster.up(name=f"secure-{os.getpid()}", kerberos=True, ha=True)
+    with secure(tmp_path_factory.mktemp("hdfs"), f"secure-{os.getpid()}", ha=True) as running:
+        yield running
+
+
+@contextmanager
+def secure(directory: Path, name: str, **options: Any) -> Iterator[Cluster]:
+    """A cluster with Kerberos for as long as it is needed, with Spark staged by HDFS's superuser."""
+    running = Cluster.up(name=name, kerberos=True, **options)
     try:
-        cache = tmp_path_factory.mktemp("hdfs") / "ticket"
+        cache = directory / "ticket"
         running.kinit("hdfs", cache)
         with pytest.MonkeyPatch.context() as patch:
-            for name, value in {**running.environment(), "KRB5CCNAME": f"FILE:{cache}"}.items():
-                patch.setenv(name, value)
+            for variable, value in {**running.environment(), "KRB5CCNAME": f"FILE:{cache}"}.items():
+                patch.setenv(variable, value)
             assert sparkkernels_command(["stage", "--staging-dir", SHARED_STAGING]) == 0
         yield running
     finally:
@@ -114,6 +121,14 @@ def secured(secure_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def service(cluster: Cluster) -> dict[str, str]:
     """The settings of a server that holds the service's keytab."""
     return {"principal": cluster.principal("jupyter"), "keytab": str(cluster.keytab("jupyter"))}
+
+
+def act_for(monkeypatch: pytest.MonkeyPatch, cluster: Cluster, user: str) -> None:
+    """Have kernels started for somebody, as the administrator's choice of an identity does."""
+    for name, value in service(cluster).items():
+        monkeypatch.setenv(f"SPARKKERNELS_{name.upper()}", value)
+    monkeypatch.setenv("JUPYTERHUB_USER", user)
+    monkeypatch.setenv("SPARKKERNELS_IDENTITY", "hub")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from sparkkernels.cluster.hadoop_site import Access, HadoopSite
 from sparkkernels.cluster.homes import CREATE_COMMAND
 from sparkkernels.errors import ConfigurationError, CredentialsError, NotAllowed, SparkKernelError
 
-from .conftest import Kernels, service
+from .conftest import Kernels, act_for, service
 from .failed_start import failed_start
 from .harness import Cluster
 
@@ -85,14 +85,6 @@ async def test_with_the_services_keytab_the_kernel_is_whom_it_acts_for(
         assert (await notebook.ok(WHO)).stdout == "bob\n"
     status = secured.hdfs_status("/user/bob/own.parquet")
     assert status is not None and status["owner"] == "bob"
-
-
-def act_for(monkeypatch: pytest.MonkeyPatch, cluster: Cluster, user: str) -> None:
-    """Have kernels started for somebody, as the administrator's choice of an identity does."""
-    for name, value in service(cluster).items():
-        monkeypatch.setenv(f"SPARKKERNELS_{name.upper()}", value)
-    monkeypatch.setenv("JUPYTERHUB_USER", user)
-    monkeypatch.setenv("SPARKKERNELS_IDENTITY", "hub")
 
 
 @pytest.mark.parametrize("user", ["carol", "dave"])

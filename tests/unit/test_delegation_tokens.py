@@ -29,6 +29,7 @@ from sparkkernels.cluster.delegation_tokens import (
 )
 from sparkkernels.cluster.hadoop_conf import HadoopConf
 from sparkkernels.errors import CredentialsError, NotAllowed, SparkKernelError
+from sparkkernels.submit_helper.messages import tokens_from_json, tokens_to_json
 
 #: Written by Hadoop 3.3.4: DelegationTokenIdentifier, Credentials.writeTokenStorageToStream and
 #: Token.encodeToUrlString, of a token with the password "pppppppppppppppppppp".
@@ -94,6 +95,11 @@ def test_what_is_no_credentials_is_refused() -> None:
 def test_nothing_secret_is_in_their_repr() -> None:
     assert "pppp" not in repr(TOKEN)
     assert "pppp" not in repr(FreshTokens(CREDENTIALS, 1.0, 2.0))
+
+
+def test_the_submit_helpers_answer_is_what_it_got() -> None:
+    fresh = FreshTokens(CREDENTIALS, 60.0, 120.0)
+    assert tokens_from_json(json.loads(json.dumps(tokens_to_json(fresh)))) == fresh
 
 
 HA = {"dfs.nameservices": "Prod,other", "dfs.ha.namenodes.Prod": "nn1,nn2"}

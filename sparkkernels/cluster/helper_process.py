@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds without a request after which an idle helper is let go.
 IDLE_S = 60.0
+#: Seconds between two looks whether it is idle.
+LOOK_S = 1.0
 #: Seconds that a helper has to end once its input is closed.
 END_S = 5.0
 LONGEST_ANSWER = 16 * 1048576
@@ -176,7 +178,7 @@ class HelperProcess:
         """Read both outputs to their end, or to an answer."""
         buffers = {self._answers.fileno(): b"", self._errors.fileno(): b""}
         while buffers and not (until is not None and until.is_done):
-            readable, _, _ = select.select(list(buffers), [], [], 1.0)
+            readable, _, _ = select.select(list(buffers), [], [], LOOK_S)
             for descriptor in readable:
                 data = os.read(descriptor, 65536)
                 if not data:

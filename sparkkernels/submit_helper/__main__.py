@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import pwd
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,6 +38,9 @@ def main(arguments: Sequence[str]) -> int:
     """
     os.umask(0o077)
     os.chdir("/")
+    for number in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
+        # sudo passes its caller's signals on: one that is stopped while it holds a lock would stop the others
+        signal.signal(number, signal.SIG_IGN)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     logging.captureWarnings(True)
     try:

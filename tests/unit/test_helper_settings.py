@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pwd
@@ -180,6 +181,13 @@ def test_the_environment_is_the_administrators() -> None:
         and found["KRB5_CONFIG"] == "/k5"
     )
     assert "JAVA_HOME" not in found and not found.keys() & {"HADOOP_PROXY_USER", "LD_PRELOAD", "PYTHONPATH"}
+
+
+def test_every_setting_is_documented() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    for kind in (configuration.Configuration, Users):
+        for entry in dataclasses.fields(kind):
+            assert f"`{entry.name}`" in text.partition("helper.json")[2]
 
 
 def test_the_private_directory_is_private(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
@@ -170,15 +171,15 @@ def dates_of(token: Token) -> tuple[int, int]:
     return reader.number(), reader.number()
 
 
-def service_of(conf: HadoopConf) -> str:
-    """What Hadoop's clients call the default file system's NameNode in a token.
+def service_of(conf: HadoopConf, file_system: str) -> str:
+    """What Hadoop's clients call a file system's NameNode in a token.
 
     Notes
     -----
     ``SecurityUtil.buildTokenService``, and ``HAUtilClient.buildTokenServiceForLogicalUri`` for several
     NameNodes. The address is the one that this host resolves, as for the tokens of the submit.
     """
-    address = urlsplit(conf.default_fs)
+    address = urlsplit(file_system)
     host = address.hostname or ""
     for name in conf.names("dfs.nameservices"):
         if name.lower() == host and conf.names(f"dfs.ha.namenodes.{name}"):
@@ -212,7 +213,7 @@ class WebHdfsTokens(WebHdfs):
 
 
 def fetch(site: HadoopSite, proxy_user: str | None) -> FreshTokens:
-    """Fresh tokens of the default file system.
+    """Fresh tokens of the default file system; of all that are linked into it, where it is a viewfs.
 
     Parameters
     ----------
@@ -226,7 +227,8 @@ def fetch(site: HadoopSite, proxy_user: str | None) -> FreshTokens:
     CredentialsError, NotAllowed, SparkKernelError
     """
     conf = site.conf
-    if urlsplit(conf.default_fs).scheme != "hdfs" or not conf.webhdfs():
+    systems = {file_system: conf.webhdfs(file_system) for file_system in conf.hdfs()}
+    if not systems or not all(systems.values()):
         raise SparkKernelError(
             f"The file system {conf.default_fs} has no WebHDFS to get new tokens from.",
             hint="Start a new kernel before, or give the file system another way to authenticate.",
@@ -235,26 +237,27 @@ def fetch(site: HadoopSite, proxy_user: str | None) -> FreshTokens:
     if credentials is None:
         raise CredentialsError("The cluster wants no Kerberos credentials, and gives no tokens.")
     credentials.ensure()
-    renewer = conf.get("yarn.resourcemanager.principal") or credentials.short_name
+    # Nobody will renew them, which the ResourceManager does with those of a submit alone.
+    renewer = _short_name(conf.get("yarn.resourcemanager.principal") or credentials.short_name)
+    tokens: list[Token] = []
+    life_ms, longest_ms = sys.maxsize, sys.maxsize
     with site.session() as session:
-        own = WebHdfsTokens(conf.webhdfs(), lambda: session)
-        interval_ms = _renew_interval_ms(own, credentials.short_name, conf.get(RENEW_INTERVAL))
-        try:
-            # Nobody will renew it, which the ResourceManager does with those of a submit alone.
-            text = WebHdfsTokens(conf.webhdfs(), lambda: session, proxy_user).get(_short_name(renewer))
-            token = replace(decode_url_string(text), kind=HDFS_KIND, service=service_of(conf))
-            issued, last = dates_of(token)
-        except SparkKernelError:
-            raise
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise SparkKernelError(
-                "HDFS's answer to the request for new tokens can't be used.", diagnostics=str(error)
-            ) from error
-    return FreshTokens(
-        credentials=encode({token.service: token}),
-        life_s=min(interval_ms, last - issued) / 1000,
-        longest_s=(last - issued) / 1000,
-    )
+        for file_system, addresses in systems.items():
+            own = WebHdfsTokens(addresses, lambda: session)
+            interval_ms = _renew_interval_ms(own, credentials.short_name, conf.get(RENEW_INTERVAL))
+            try:
+                token = decode_url_string(WebHdfsTokens(addresses, lambda: session, proxy_user).get(renewer))
+                issued, last = dates_of(token)
+                tokens.append(replace(token, kind=HDFS_KIND, service=service_of(conf, file_system)))
+            except SparkKernelError:
+                raise
+            except (ValueError, KeyError, TypeError, OSError) as error:
+                raise SparkKernelError(
+                    "HDFS's answer to the request for new tokens can't be used.", diagnostics=str(error)
+                ) from error
+            longest_ms = min(longest_ms, last - issued)
+            life_ms = min(life_ms, interval_ms, longest_ms)
+    return FreshTokens(encode({token.service: token for token in tokens}), life_ms / 1000, longest_ms / 1000)
 
 
 def _renew_interval_ms(own: WebHdfsTokens, renewer: str, configured: str) -> int:

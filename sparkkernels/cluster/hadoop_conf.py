@@ -103,9 +103,20 @@ class HadoopConf:
             )
         return [f"{scheme}://{address}" for address in addresses]
 
-    def webhdfs(self) -> list[str]:
-        """Addresses of the default file system's NameNodes' web services; none when it is not HDFS."""
+    def hdfs(self) -> list[str]:
+        """The HDFS behind the default file system: itself, or what the mount table of a viewfs links to."""
         fs = urlsplit(self.default_fs)
+        if fs.scheme != "viewfs":
+            return [self.default_fs] if fs.scheme == "hdfs" else []
+        links = f"fs.viewfs.mounttable.{fs.netloc or 'default'}.link"
+        targets = (self.get(name).split(",") for name in self._properties if name.startswith(links))
+        found = (urlsplit(target.strip()) for several in targets for target in several)
+        return sorted({f"hdfs://{target.netloc}" for target in found if target.scheme == "hdfs"})
+
+    def webhdfs(self, file_system: str = "") -> list[str]:
+        """Addresses of the web services of a file system's NameNodes, by default the default one's; none when
+        it is not HDFS."""
+        fs = urlsplit(file_system or self.default_fs)
         if fs.scheme in ("webhdfs", "swebhdfs"):
             return [f"{'https' if fs.scheme == 'swebhdfs' else 'http'}://{fs.netloc}"]
         if fs.scheme != "hdfs" or not fs.hostname:

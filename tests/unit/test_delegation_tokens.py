@@ -120,7 +120,7 @@ def test_the_service_is_what_hadoops_clients_look_for(
     fs: str, more: dict[str, str], service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket, "gethostbyname", {"nn.example": "10.1.2.3"}.__getitem__)
-    assert service_of(HadoopConf("", {"fs.defaultFS": fs, **more})) == service
+    assert service_of(HadoopConf("", more), fs) == service
 
 
 # -- WebHDFS -----------------------------------------------------------------------------------------------
@@ -193,6 +193,24 @@ def test_tokens_of_somebody_else_are_got_and_no_token_in_use_is_ever_in_an_addre
     ]
 
 
+def test_behind_a_viewfs_each_hdfs_gives_one(namenode: NameNode) -> None:
+    links = {"link./user": "hdfs://Prod/user", "link./tmp": "hdfs://Prod/tmp", "linkFallback": "hdfs://cold/"}
+    nodes = {"Prod.nn1": "127.0.0.1:1", "Prod.nn2": "127.0.0.1:2", "cold": "127.0.0.1:3"}
+    conf = {
+        **CONF,
+        "fs.defaultFS": "viewfs://all/",
+        "dfs.nameservices": "Prod,cold",
+        "dfs.ha.namenodes.Prod": "nn1,nn2",
+        "hadoop.security.token.service.use_ip": "false",
+        "fs.viewfs.mounttable.other.link./x": "hdfs://elsewhere/",
+        **{f"fs.viewfs.mounttable.all.{name}": value for name, value in links.items()},
+        **{f"dfs.namenode.http-address.{name}": value for name, value in nodes.items()},
+    }
+    fresh = fetch(site(namenode, conf), "alice")
+    assert set(decode(fresh.credentials)) == {"ha-hdfs:Prod", "cold:8020"}
+    assert len(namenode.asked) == 8
+
+
 def test_a_namenode_that_renews_nothing_for_us_leaves_the_configured_interval(namenode: NameNode) -> None:
     namenode.refusals["RENEWDELEGATIONTOKEN", ""] = ("IOException", "not for you")
     assert fetch(site(namenode), "alice").life_s == 86400
@@ -214,6 +232,8 @@ def test_why_there_are_none_is_said(namenode: NameNode) -> None:
         fetch(site(namenode, ensure=no_ticket), None)
     with pytest.raises(SparkKernelError, match="file system s3a://bucket has no WebHDFS"):
         fetch(site(namenode, {"fs.defaultFS": "s3a://bucket"}), None)
+    with pytest.raises(SparkKernelError, match="file system viewfs://all has no WebHDFS"):
+        fetch(site(namenode, {"fs.defaultFS": "viewfs://all/"}), None)
     for garbled in ("KAAF", "@"):
         namenode.token = garbled
         with pytest.raises(SparkKernelError, match="can't be used"):

@@ -5,14 +5,17 @@ DEMO_VENV ?= .venv-demo
 TEST_VENV ?= .venv-test
 BIN := $(TEST_VENV)/bin
 PYTEST_ARGS ?=
+FUZZ_VENV ?= .venv-fuzz
+FUZZ_SECONDS ?= 60
 
-.PHONY: help demo test check bench lint types unit test-venv build-packages system-packages clean
+.PHONY: help demo test check bench fuzz lint types unit test-venv build-packages system-packages clean
 
 help:
 	@echo 'make demo   a notebook over real data from a stock Jupyter server, Spark on this machine'
 	@echo 'make test   everything: what the tests need, lint, types, unit, contract and cluster tests'
 	@echo 'make check  lint, types and unit tests only'
 	@echo 'make bench  the figures of docs/performance.md'
+	@echo 'make fuzz   atheris on the protocol, for FUZZ_SECONDS (60)'
 	@echo 'make clean  remove the environments and what was built'
 	@echo 'Another Python: make demo PYTHON=python3.12'
 
@@ -27,6 +30,11 @@ check: test-venv lint types unit
 
 bench: test-venv system-packages
 	@$(BIN)/python -m tests.bench
+
+# atheris has wheels for some Pythons only; where it has none, tests/unit/test_fuzz.py is what there is.
+fuzz:
+	@$(PYTHON) tools/environment.py $(FUZZ_VENV) --editable . atheris
+	$(FUZZ_VENV)/bin/python -m tests.fuzz.fuzz_frames -max_total_time=$(FUZZ_SECONDS)
 
 lint: test-venv
 	$(BIN)/ruff check .
@@ -50,4 +58,4 @@ system-packages: test-venv
 	@$(BIN)/python tools/system_packages.py
 
 clean:
-	rm -rf build .venv-demo .venv-test sparkkernels.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build .venv-demo .venv-test .venv-fuzz sparkkernels.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -152,7 +152,7 @@ class WebSocketClient:
             if wanted(message):
                 return message
 
-    def run(self, code: str) -> str:
+    def run(self, code: str, timeout_s: float = HANG_S) -> str:
         """Run a cell; returns what it printed."""
         request = self.execute(code)
         text: list[str] = []
@@ -165,7 +165,7 @@ class WebSocketClient:
             idle: bool = message["content"].get("execution_state") == "idle"
             return message["msg_type"] == "status" and idle
 
-        self.receive(hear)
+        self.receive(hear, timeout_s)
         return "".join(text)
 
     def hear(self, text: str) -> None:

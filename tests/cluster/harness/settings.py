@@ -114,7 +114,7 @@ def host_sites(layout: Layout) -> Sites:
                 "dfs.namenode.datanode.registration.ip-hostname-check": "false",
             },
             "yarn-site.xml": {
-                # Said by each daemon's command line: two on one host can't tell who they are by their address.
+                # Said by each daemon's command line: two on one host can't tell it by their address.
                 **({_OWN_ID: f"${{{MANAGER_ID_PROPERTY}}}"} if layout.manager_ids else {}),
                 "yarn.acl.enable": "true",
                 "yarn.admin.acl": layout.administrator,

@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.timeout(300)]
 #: What only the notebook's owner may see; it is in the environment page, a job's description and the output.
 SECRET = "7f3a-alices-own-figures"
 #: What a stranger may try to have of a port that answers, in seconds.
-PATIENCE_S = 1.5
+PATIENCE_S = 3.0
 
 #: Asks a driver's RPC port for an endpoint, as Spark's own executors do, without the application's secret.
 INTRUDER = """
@@ -95,14 +95,15 @@ def listening(process: psutil.Process) -> Iterator[int]:
                 yield found.laddr.port
 
 
-def ask(port: int, knock: bytes, path_from: str = "127.0.0.2") -> bytes:
+def ask(port: int, knock: bytes, patience_s: float = PATIENCE_S) -> bytes:
     """Whatever a port answers to somebody from another address of this host's loopback."""
     answer = b""
     with (
         contextlib.suppress(OSError),
-        socket.create_connection(("127.0.0.1", port), PATIENCE_S, source_address=(path_from, 0)) as stranger,
+        socket.create_connection(
+            ("127.0.0.1", port), patience_s, source_address=("127.0.0.2", 0)
+        ) as stranger,
     ):
-        stranger.settimeout(0.3)
         stranger.sendall(knock)
         while data := stranger.recv(65536):
             answer += data
@@ -124,7 +125,7 @@ def overhear(port: int) -> bytes:
 def look_at_the_page(cluster: Cluster, port: int | None, application_id: str) -> None:
     """Spark's page: sent to the ResourceManager's proxy, which wants Kerberos, where bob is not alice."""
     assert port is not None
-    direct = ask(port, b"GET /environment/ HTTP/1.0\r\nCookie: proxy-user=alice\r\n\r\n")
+    direct = ask(port, b"GET /environment/ HTTP/1.0\r\nCookie: proxy-user=alice\r\n\r\n", 30)
     assert b" 302 " in direct.splitlines()[0] and SECRET.encode() not in direct
     [app] = [app for app in cluster.applications() if app["id"] == application_id]
     page = f"{app['trackingUrl']}environment/"

@@ -1,4 +1,4 @@
-"""A person's own Jupyter: starts a kernel, runs the lines it reads up to an empty one, and ends.
+"""A person's own Jupyter: starts a kernel, runs the lines that it reads, and goes without ending the kernel.
 
 Run by itself, by a Python that has the product: ``person.py KERNELSPEC``. Each answer is a line of JSON.
 """
@@ -29,25 +29,21 @@ def value_of(client: Any, code: str) -> str:
 
 
 def main(kernel_name: str) -> None:
-    """Start, serve, end."""
+    """Start and serve."""
     manager = KernelManager(kernel_name=kernel_name)
     try:
         manager.start_kernel()
     except Exception as error:  # noqa: BLE001 whoever started this wants to know
         say(error=type(error).__name__, text=str(error))
         return
-    try:
-        client = manager.client()
-        client.start_channels()
-        client.wait_for_ready(timeout=LIMIT_S)
-        provisioner: Any = manager.provisioner
-        say(application_id=provisioner.application_id, uid=os.getuid())
-        while line := sys.stdin.readline().strip():
-            say(value=value_of(client, line))
-        client.stop_channels()
-    finally:
-        manager.shutdown_kernel()
-    say(ended=True)
+    client = manager.client()
+    client.start_channels()
+    client.wait_for_ready(timeout=LIMIT_S)
+    provisioner: Any = manager.provisioner
+    say(application_id=provisioner.application_id, uid=os.getuid())
+    for line in sys.stdin:
+        say(value=value_of(client, line.strip()))
+    client.stop_channels()
 
 
 if __name__ == "__main__":

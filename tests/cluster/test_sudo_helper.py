@@ -20,9 +20,11 @@ from typing import Any
 import pytest
 
 from sparkkernels import cluster as cluster_package
+from sparkkernels.cluster.delegation_tokens import decode
 from sparkkernels.cluster.helper import HelperBackend
 from sparkkernels.errors import ConfigurationError, NotAllowed, SubmitError
 from sparkkernels.spec import LaunchSpec
+from sparkkernels.submit_helper.messages import tokens_from_json
 
 from .conftest import FINAL, SHARED_STAGING, Kernels, install
 from .failed_start import failed_start
@@ -214,12 +216,14 @@ def test_a_persons_own_server_starts_a_kernel_that_nobody_else_can_touch(
         assert app["user"] == "alice"
         nobody_else_touches(helped, application_id)
         assert ask("40 + 2") == "42"
-        print(file=alice.stdin, flush=True)
-        assert heard(alice) == {"ended": True}
+        alice.stdin.close()  # she goes, and leaves the kernel to the interpreter's exit
+        assert alice.wait(LIMIT_S) == 0
     finally:
-        alice.communicate(timeout=LIMIT_S)
+        alice.stdin.close()
+        alice.wait(LIMIT_S)
+        alice.stdout.close()
     [app] = [app for app in secured.applications() if app["id"] == application_id]
-    assert (app["state"], app["finalStatus"]) == ("FINISHED", "SUCCEEDED")
+    assert app["state"] in FINAL
     until(lambda: not processes_of(SERVICE), "the helper ends with its server", 10)
 
 
@@ -239,9 +243,10 @@ def nobody_else_touches(host: Host, application_id: str) -> None:
         {"id": 1, "operation": "kill", "arguments": {"application_id": application_id}},
         {"id": 2, "operation": "logs", "arguments": {"application_id": application_id, "tail_bytes": 9999}},
         {"id": 3, "operation": "report", "arguments": {"application_ids": [application_id]}},
+        {"id": 4, "operation": "fresh_tokens", "arguments": {"application_id": application_id}},
     ]
     answers = {answer.get("id"): answer for answer in host.say("bob", *asked)}
-    for number in (1, 2):
+    for number in (1, 2, 4):
         error = answers[number]["error"]
         assert error["kind"] == "NotAllowed"
         assert error["message"] == f"{application_id} is not a Spark kernel of bob."
@@ -249,6 +254,9 @@ def nobody_else_touches(host: Host, application_id: str) -> None:
     answers = {answer.get("id"): answer for answer in host.say("alice", *asked[1:])}
     # A NodeManager with Kerberos but without Hadoop's native library gives out no log: it may be empty.
     assert "done" in answers[2] and answers[3]["done"][0]["state"] == "RUNNING"
+    fresh = tokens_from_json(answers[4]["done"])
+    [token] = decode(fresh.credentials).values()
+    assert b"alice" in token.identifier and (fresh.life_s, fresh.longest_s) == (86400, 7 * 86400)
 
 
 def test_whatever_a_caller_brings_along_is_not_heard(host: Host, tmp_path: Path) -> None:
@@ -408,12 +416,14 @@ async def test_whom_the_cluster_or_sudo_refuses(secured: Cluster, helped: Host, 
     assert isinstance(error, ConfigurationError) and "can't be started" in error.message
 
 
-async def test_a_kernel_through_the_helper_restarts_and_dies_like_any_other(
+async def test_a_kernel_through_the_helper_restarts_and_ends_like_any_other(
     secured: Cluster, helped: Host, secure_kernels: Kernels
 ) -> None:
     async with secure_kernels(submit_helper=helped.as_("bob")) as notebook:
         assert (await notebook.ok("1 + 1")).value == "2"
+        before = notebook.application_id
         await notebook.restart()
         assert (await notebook.ok("1 + 1")).value == "2"
-        secured.kill_application(notebook.application_id)
-        until(lambda: notebook.provisioner._application.ended, "poll sees the end", 20)
+        assert notebook.application_id == before
+    [app] = [app for app in secured.applications() if app["id"] == before]
+    assert (app["user"], app["state"], app["finalStatus"]) == ("bob", "FINISHED", "SUCCEEDED")

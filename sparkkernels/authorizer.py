@@ -7,6 +7,7 @@ this module and ``own_kernels`` import jupyter_server, of which the rest of the 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,6 @@ from jupyter_server.auth.identity import User
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.services.kernels.handlers import MainKernelHandler
 from jupyter_server.services.sessions.handlers import SessionHandler, SessionRootHandler
-from jupyter_server.utils import ensure_async
 from tornado.web import HTTPError
 from traitlets import List, Unicode
 
@@ -37,8 +37,10 @@ class KernelOwnerAuthorizer(Authorizer):
         " Extensions have names of their own; what is not named here is refused.",
     ).tag(config=True)
 
-    async def is_authorized(self, handler: JupyterHandler, user: User, action: str, resource: str) -> bool:
+    def is_authorized(self, handler: JupyterHandler, user: User, action: str, resource: str) -> bool:
         """Whether a user may do this; whatever goes wrong while deciding means no.
+
+        Not a coroutine: to whoever asks without awaiting the answer, every coroutine would mean yes.
 
         Parameters
         ----------
@@ -61,7 +63,7 @@ class KernelOwnerAuthorizer(Authorizer):
             if resource == "kernels":
                 return self._kernels(handler, name)
             if resource == "sessions":
-                return await self._sessions(handler, name)
+                return self._sessions(handler, name)
             return resource in self.allowed_resources
         except HTTPError:
             raise
@@ -77,19 +79,19 @@ class KernelOwnerAuthorizer(Authorizer):
             return False
         return handler.request.method == "GET" or self._may_name(handler, name, _body(handler), "kernel_id")
 
-    async def _sessions(self, handler: JupyterHandler, name: str) -> bool:
+    def _sessions(self, handler: JupyterHandler, name: str) -> bool:
         method = handler.request.method
         if isinstance(handler, SessionRootHandler):
-            return method == "GET" or await self._may_write_session(handler, name)
+            return method == "GET" or self._may_write_session(handler, name)
         if not isinstance(handler, SessionHandler):
             return False
         sessions: Any = handler.session_manager
-        session = await sessions.get_session(session_id=handler.path_kwargs["session_id"])
+        session = at_once(sessions.get_session(session_id=handler.path_kwargs["session_id"]))
         if not self._owns(handler, name, session["kernel"]["id"]):
             return False
-        return method != "PATCH" or await self._may_write_session(handler, name)
+        return method != "PATCH" or self._may_write_session(handler, name)
 
-    async def _may_write_session(self, handler: JupyterHandler, name: str) -> bool:
+    def _may_write_session(self, handler: JupyterHandler, name: str) -> bool:
         """Whether the kernel and the path that a session is to have are the user's or nobody's.
 
         A new session with the path of an existing one would be answered with that one.
@@ -106,8 +108,8 @@ class KernelOwnerAuthorizer(Authorizer):
                 continue
             if not isinstance(path, str):
                 return False
-            if await ensure_async(sessions.session_exists(path=path)):
-                session = await sessions.get_session(path=path)
+            if at_once(sessions.session_exists(path=path)):
+                session = at_once(sessions.get_session(path=path))
                 if not self._owns(handler, name, session["kernel"]["id"]):
                     return False
         return True
@@ -130,6 +132,24 @@ class KernelOwnerAuthorizer(Authorizer):
                 raise HTTPError(404, f"Kernel does not exist: {canonical(kernel_id)[:36]}")
             return False
         return starter.user == name
+
+
+def at_once(answer: Any) -> Any:
+    """What a session manager answers, whose methods are coroutines that wait for nothing.
+
+    Raises
+    ------
+    RuntimeError
+        It does wait.
+    """
+    if not inspect.iscoroutine(answer):
+        return answer
+    try:
+        answer.send(None)
+    except StopIteration as done:
+        return done.value
+    answer.close()
+    raise RuntimeError("The session manager does not answer at once.")
 
 
 def _body(handler: JupyterHandler) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from pathlib import Path
@@ -10,7 +11,13 @@ from typing import Any
 
 import pytest
 from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_server.auth.identity import User
+from jupyter_server.auth.authorizer import AllowAllAuthorizer
+from jupyter_server.auth.identity import (
+    IdentityProvider,
+    LegacyIdentityProvider,
+    PasswordIdentityProvider,
+    User,
+)
 from jupyter_server.services.kernels.handlers import KernelHandler, MainKernelHandler
 from jupyter_server.services.sessions.handlers import SessionHandler, SessionRootHandler
 from tornado.web import HTTPError
@@ -18,7 +25,8 @@ from tornado.web import HTTPError
 from sparkkernels.authorizer import KernelOwnerAuthorizer
 from sparkkernels.kernelspecs import SparkKernelSpecManager, local_kernels
 from sparkkernels.owners import claim
-from sparkkernels.shared_server import is_inside, writable_by_others
+from sparkkernels.settings import Settings
+from sparkkernels.shared_server import anonymity, faults, is_inside, writable_by_others
 
 KERNEL_ID = "2c1e1a52-3b6e-4d0e-8a58-7b5f1e2f9a01"
 OTHER_ID = "2c1e1a52-3b6e-4d0e-8a58-7b5f1e2f9a02"
@@ -48,18 +56,18 @@ def request(kind: type[Any], method: str, body: object = None, **path: str) -> A
     return handler
 
 
-async def allowed(handler: Any, user: User, resource: str = "kernels") -> bool:
-    return await KernelOwnerAuthorizer().is_authorized(handler, user, "write", resource)
+def allowed(handler: Any, user: User, resource: str = "kernels") -> bool:
+    return KernelOwnerAuthorizer().is_authorized(handler, user, "write", resource)
 
 
-async def test_only_the_starter_may() -> None:
+def test_only_the_starter_may() -> None:
     record = claim(KERNEL_ID, "alice")
     for method in ("GET", "DELETE"):
         handler = request(KernelHandler, method, kernel_id=KERNEL_ID)
-        assert await allowed(handler, ALICE) and not await allowed(handler, BOB)
+        assert allowed(handler, ALICE) and not allowed(handler, BOB)
         handler = request(SessionHandler, method, session_id="s")
-        assert await allowed(handler, ALICE, "sessions") and not await allowed(handler, BOB, "sessions")
-    assert not await allowed(request(KernelHandler, "GET", kernel_id=KERNEL_ID), User("Alice"))
+        assert allowed(handler, ALICE, "sessions") and not allowed(handler, BOB, "sessions")
+    assert not allowed(request(KernelHandler, "GET", kernel_id=KERNEL_ID), User("Alice"))
     assert record.user == "alice"
 
 
@@ -77,43 +85,48 @@ async def test_only_the_starter_may() -> None:
         {"kernel": {}, "path": ["a.ipynb"]},
     ],
 )
-async def test_a_session_can_not_be_put_on_the_kernel_of_somebody_else(body: dict[str, Any]) -> None:
+def test_a_session_can_not_be_put_on_the_kernel_of_somebody_else(body: dict[str, Any]) -> None:
     record = claim(KERNEL_ID, "alice")
-    assert not await allowed(request(SessionRootHandler, "POST", body), BOB, "sessions")
-    assert await allowed(request(SessionRootHandler, "POST", {"path": "b.ipynb"}), BOB, "sessions")
+    assert not allowed(request(SessionRootHandler, "POST", body), BOB, "sessions")
+    assert allowed(request(SessionRootHandler, "POST", {"path": "b.ipynb"}), BOB, "sessions")
     assert record.user == "alice"
 
 
-async def test_kernels_without_a_known_starter_are_nobodys() -> None:
+def test_kernels_without_a_known_starter_are_nobodys() -> None:
     record = claim(KERNEL_ID, None)
     for kernel_id in (KERNEL_ID, OTHER_ID):
-        assert not await allowed(request(KernelHandler, "GET", kernel_id=kernel_id), ALICE)
-        assert not await allowed(request(MainKernelHandler, "POST", {"kernel_id": kernel_id}), ALICE)
+        assert not allowed(request(KernelHandler, "GET", kernel_id=kernel_id), ALICE)
+        assert not allowed(request(MainKernelHandler, "POST", {"kernel_id": kernel_id}), ALICE)
     assert record.user is None
 
 
-async def test_what_is_not_known_is_refused() -> None:
-    assert not await allowed(request(KernelHandler, "GET"), ALICE)  # no kernel and no list of kernels
-    assert not await allowed(request(MainKernelHandler, "GET"), ALICE, "sessions")
+def test_what_is_not_known_is_refused() -> None:
+    assert not allowed(request(KernelHandler, "GET"), ALICE)  # no kernel and no list of kernels
+    assert not allowed(request(MainKernelHandler, "GET"), ALICE, "sessions")
     for resource in ("terminals", "server", "lsp", "", "Kernels"):
-        assert not await allowed(request(KernelHandler, "GET", kernel_id=KERNEL_ID), ALICE, resource)
-    assert await allowed(request(MainKernelHandler, "GET"), ALICE, "contents")
+        assert not allowed(request(KernelHandler, "GET", kernel_id=KERNEL_ID), ALICE, resource)
+    assert allowed(request(MainKernelHandler, "GET"), ALICE, "contents")
     lenient = KernelOwnerAuthorizer(allowed_resources=["lsp"])
-    assert await lenient.is_authorized(request(MainKernelHandler, "GET"), ALICE, "read", "lsp")
+    assert lenient.is_authorized(request(MainKernelHandler, "GET"), ALICE, "read", "lsp")
 
 
-async def test_an_error_in_deciding_means_no() -> None:
+def test_an_error_in_deciding_means_no() -> None:
     record = claim(KERNEL_ID, "alice")
-    assert not await allowed(object(), ALICE)
-    assert not await allowed(request(SessionHandler, "GET"), ALICE, "sessions")
+    assert not allowed(object(), ALICE)
+    assert not allowed(request(SessionHandler, "GET"), ALICE, "sessions")
     broken = request(SessionHandler, "GET", session_id="s")
     broken.application.settings["session_manager"] = None
-    assert not await allowed(broken, ALICE, "sessions")
+    assert not allowed(broken, ALICE, "sessions")
+    waiting = request(SessionHandler, "GET", session_id="s")
+    waiting.application.settings["session_manager"] = SimpleNamespace(
+        get_session=lambda session_id: asyncio.sleep(1)
+    )
+    assert not allowed(waiting, ALICE, "sessions")
     for user in (None, User.__new__(User), SimpleNamespace(username=["alice"])):
-        assert not await allowed(request(MainKernelHandler, "GET"), user)  # type: ignore[arg-type]
+        assert not allowed(request(MainKernelHandler, "GET"), user)  # type: ignore[arg-type]
     for body in ("x", [1]):
         with pytest.raises(HTTPError, match="400"):
-            await allowed(request(MainKernelHandler, "POST", body), ALICE)
+            allowed(request(MainKernelHandler, "POST", body), ALICE)
     assert record.user == "alice"
 
 
@@ -174,3 +187,61 @@ def test_below_the_root_directory_is_seen_through_links(tmp_path: Path) -> None:
     assert is_inside(f"{tmp_path}/link/a", str(root)) and is_inside("/etc/x", "/")
     assert not is_inside(f"{root}/../a", str(root)) and not is_inside(f"{root}er", str(root))
     assert not is_inside(os.fspath(tmp_path), str(root))
+
+
+class Renamed(PasswordIdentityProvider):
+    """Changes nothing that matters."""
+
+
+class Knows(IdentityProvider):
+    """Tells users apart."""
+
+    def get_user(self, handler: Any) -> User | None:
+        return ALICE
+
+
+class Lenient(AllowAllAuthorizer):
+    """Changes nothing that matters."""
+
+
+def server(provider: type[IdentityProvider], **settings: Any) -> Any:
+    """A server that a check looks at."""
+    good = {
+        "identity_provider": provider(token="t"),
+        "allow_unauthenticated_access": False,
+        "authorizer": KernelOwnerAuthorizer(),
+        "terminals_enabled": False,
+        "kernel_spec_manager": SparkKernelSpecManager(kernel_dirs=[]),
+        "contents_manager": SimpleNamespace(root_dir="/nowhere/notebooks"),
+        "config_file_paths": [],
+        "runtime_dir": "/nowhere/runtime",
+    }
+    return SimpleNamespace(**{**good, **settings})
+
+
+def test_a_server_that_is_set_up_well_has_no_faults(tmp_path: Path) -> None:
+    assert list(faults(server(Knows), ["/etc/jupyter.keytab", ""])) == []
+    bad = server(
+        Renamed,
+        authorizer=Lenient(),
+        terminals_enabled=True,
+        kernel_spec_manager=KernelSpecManager(kernel_dirs=[str(tmp_path)]),
+        contents_manager=SimpleNamespace(root_dir="/"),
+    )
+    found = list(faults(bad, ["/etc/jupyter.keytab"]))
+    waivable = Settings.class_traits()["allow_shared_server"]._trait.values  # type: ignore[attr-defined]
+    assert {fault.name for fault in found} == {*waivable} - {"service_account"}
+    assert all(fault.hint.endswith(".") and not fault.message.endswith(".") for fault in found)
+    kept = server(Knows, contents_manager=SimpleNamespace(root_dir=str(tmp_path)))
+    assert [fault.name for fault in faults(kept, [str(tmp_path / "jupyter.keytab")])] == ["users_files"]
+    elsewhere = server(Knows, contents_manager=SimpleNamespace())
+    assert list(faults(elsewhere, ["/etc/jupyter.keytab"])) == []
+
+
+def test_tokens_and_passwords_are_anonymous_whatever_the_class_is_called() -> None:
+    for provider in (IdentityProvider, PasswordIdentityProvider, LegacyIdentityProvider, Renamed):
+        [fault] = anonymity(server(provider))
+        assert "its users are anonymous" in fault.message
+    assert list(anonymity(server(Knows))) == []
+    [fault] = anonymity(server(Knows, allow_unauthenticated_access=True))
+    assert "allow_unauthenticated_access" in fault.hint

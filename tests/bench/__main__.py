@@ -33,15 +33,21 @@ spark.sparkContext.parallelize(range(2), 2).map(lambda _: __import__("time").sle
 
 
 def write_kernelspecs(directory: Path) -> None:
-    """A kernelspec on YARN through the command line, and one of a plain local kernel, for the same Python."""
+    """Kernelspecs on YARN through the command line, and one of a local kernel, for the same Python."""
     arguments = ["install", "--language", "python", "--master", "yarn", "--prefix", str(directory)]
-    if sparkkernels_command([*arguments, "--name", "bench-yarn"]) != 0:
-        raise SystemExit("The kernelspec could not be installed.")
-    local = directory / "share" / "jupyter" / "kernels" / "bench-local"
-    local.mkdir(parents=True)
+    for name in ("bench-yarn", "bench-yarn-plain"):
+        if sparkkernels_command([*arguments, "--name", name]) != 0:
+            raise SystemExit("The kernelspec could not be installed.")
+    kernels = directory / "share" / "jupyter" / "kernels"
+    plain = kernels / "bench-yarn-plain" / "kernel.json"
+    spec = json.loads(plain.read_text())
+    spec["metadata"]["kernel_provisioner"]["config"]["curve"] = "disabled"
+    plain.write_text(json.dumps(spec))
+    (kernels / "bench-local").mkdir()
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    spec = {"argv": argv, "display_name": "local", "language": "python"}
-    (local / "kernel.json").write_text(json.dumps(spec))
+    metadata = {"supported_encryption": ["curve"]}
+    spec = {"argv": argv, "display_name": "local", "language": "python", "metadata": metadata}
+    (kernels / "bench-local" / "kernel.json").write_text(json.dumps(spec))
 
 
 def bare_submit(spark_home: str, directory: Path, archive: str | None) -> float:
@@ -111,9 +117,9 @@ def supervisor_mib(cluster: Cluster) -> float:
     raise SystemExit("There is no supervisor on the cluster.")
 
 
-async def transport(figures: Figures, name: str, label: str) -> None:
+async def transport(figures: Figures, name: str, label: str, encryption: str = "disabled") -> None:
     """What the relay costs, or a local kernel without it."""
-    async with kernel(name) as (running, _):
+    async with kernel(name, encryption) as (running, _):
         await running.empty_cells(50)
         cells = [1000 * seconds for seconds in await running.empty_cells(300)]
         figures.add(f"empty cell, ms, {label}", statistics.median(cells))
@@ -170,8 +176,10 @@ def measure(figures: Figures, cluster: Cluster, directory: Path, runs: int) -> N
         figures.add("bare spark-submit to its first line", bare_submit(spark_home, directory, archive))
         asyncio.run(ours(figures, cluster))
     asyncio.run(idle(figures, cluster))
-    asyncio.run(transport(figures, "bench-local", "local kernel"))
-    asyncio.run(transport(figures, "bench-yarn", "through the relay"))
+    asyncio.run(transport(figures, "bench-local", "local kernel, CURVE", "required"))
+    asyncio.run(transport(figures, "bench-yarn", "through the relay, CURVE"))
+    asyncio.run(transport(figures, "bench-local", "local kernel, plain"))
+    asyncio.run(transport(figures, "bench-yarn-plain", "through the relay, plain"))
 
 
 if __name__ == "__main__":

@@ -123,9 +123,16 @@ class Kernel:
 
 
 @asynccontextmanager
-async def kernel(name: str) -> AsyncIterator[tuple[Kernel, float]]:
-    """A kernel of this kernelspec, and the seconds from its request to its first result of 1+1."""
-    manager = AsyncKernelManager(kernel_name=name)
+async def kernel(name: str, encryption: str = "disabled") -> AsyncIterator[tuple[Kernel, float]]:
+    """A kernel of this kernelspec, and the seconds from its request to its first result of 1+1.
+
+    Parameters
+    ----------
+    name : str
+    encryption : str
+        jupyter_client's ``transport_encryption``, which decides for a local kernel; ours have ``curve``.
+    """
+    manager = AsyncKernelManager(kernel_name=name, transport_encryption=encryption)
     begun = time.perf_counter()
     await manager.start_kernel()
     client = manager.client()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import statistics
 
+#: The relay and the local kernel are compared with the same encryption of ZeroMQ, ours by default first.
+ENCRYPTIONS = ("CURVE", "plain")
 #: (what, ours, what it is compared with, most that it should be)
 RATIOS = [
     (
@@ -12,27 +14,29 @@ RATIOS = [
         "bare spark-submit to its first line",
         "1.3",
     ),
-    (
-        "100 MB of output, relay / local kernel",
-        "100 MB of output, through the relay",
-        "100 MB of output, local kernel",
-        "1.5",
+    *(
+        (
+            f"100 MB of output, relay / local kernel, {encryption}",
+            f"100 MB of output, through the relay, {encryption}",
+            f"100 MB of output, local kernel, {encryption}",
+            "1.5",
+        )
+        for encryption in ENCRYPTIONS
     ),
 ]
 #: (what, ours, what is taken off, most that it should be)
 DIFFERENCES = [
     (
-        "empty cell, relay - local kernel, ms",
-        "empty cell, ms, through the relay",
-        "empty cell, ms, local kernel",
-        "1",
-    ),
-    (
-        "round trip, relay - local kernel, ms",
-        "heartbeat round trip, ms, through the relay",
-        "heartbeat round trip, ms, local kernel",
-        "0.5",
-    ),
+        f"{what}, relay - local kernel, ms, {encryption}",
+        f"{figure}, ms, through the relay, {encryption}",
+        f"{figure}, ms, local kernel, {encryption}",
+        most,
+    )
+    for what, figure, most in (
+        ("empty cell", "empty cell", "1"),
+        ("round trip", "heartbeat round trip", "0.5"),
+    )
+    for encryption in ENCRYPTIONS
 ]
 
 

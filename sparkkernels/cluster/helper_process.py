@@ -32,6 +32,8 @@ KEPT_LINES = 20
 SUDO_REFUSES = re.compile(
     r"sudo: (a password is required|.*(not allowed|may not run|not in the sudoers))|Sorry, "
 )
+#: sudo, where a spawner has taken away what it lives on.
+NO_NEW_PRIVILEGES = '"no new privileges" flag is set'
 
 
 class Call:
@@ -259,6 +261,12 @@ def helper_error(command: Sequence[str], said: str, code: int | None, was_ready:
             diagnostics=said,
             hint="An administrator adds the rule of spark-conf/sudoers.snippet, for exactly the command that"
             " submit_helper sets, with: visudo -f /etc/sudoers.d/sparkkernels",
+        )
+    if not was_ready and NO_NEW_PRIVILEGES in said:
+        return ConfigurationError(
+            "This server was started so that it can't use sudo, which the submit helper needs.",
+            diagnostics=said,
+            hint="Set NoNewPrivileges=no where it is started (c.SystemdSpawner.disable_user_sudo = False).",
         )
     if not was_ready:
         return ConfigurationError(

@@ -412,6 +412,9 @@ async def test_whom_the_cluster_or_sudo_refuses(secured: Cluster, helped: Host, 
     error = await failed_start(tmp_path, submit_helper=helped.as_(STRANGER))
     assert isinstance(error, NotAllowed) and "sudo refuses" in error.message
     assert "visudo" in error.hint
+    spawned = f"setpriv --no-new-privs {helped.as_('alice')}"
+    error = await failed_start(tmp_path, submit_helper=spawned)
+    assert isinstance(error, ConfigurationError) and "NoNewPrivileges=no" in error.hint
     error = await failed_start(tmp_path, submit_helper="/not/there -n")
     assert isinstance(error, ConfigurationError) and "can't be started" in error.message
 

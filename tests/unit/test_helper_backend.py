@@ -164,6 +164,11 @@ def test_a_helper_that_refuses_to_start_says_why_and_is_not_tried_at_once_again(
         ("sudo: alice is not in the sudoers file", NotAllowed, "sudo refuses"),
         ("Sorry, user alice is not allowed to execute '/x' as jupyter on h.", NotAllowed, "sudo refuses"),
         ("Sorry, user alice may not run sudo on h.", NotAllowed, "sudo refuses"),
+        (
+            'sudo: The "no new privileges" flag is set, which prevents sudo',
+            ConfigurationError,
+            "can't use sudo",
+        ),
         ("sudo: unknown user jupyter", ConfigurationError, "does not start"),
         ("/opt/python: No module named sparkkernels", ConfigurationError, "does not start"),
     ],

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import pwd
+import re
 import ssl
 import stat
 import subprocess
@@ -24,6 +25,7 @@ from sparkkernels.relay.tls import Certificate, make_certificate, read_certifica
 from tests.leaks import Leaks
 
 from .kernels import ECHO, HANG_S, run, running, write_kernelspec
+from .server import Server
 
 SUBSCRIBER = str(Path(__file__).with_name("subscriber.py"))
 SUPPORTED = {"supported_encryption": ["curve"]}
@@ -97,6 +99,27 @@ async def test_nothing_that_others_may_read_holds_a_secret_whatever_the_umask(le
             assert record and not [path for path in record if path.stat().st_mode & 0o077]
     finally:
         os.umask(old)
+
+
+def test_a_servers_log_at_debug_holds_no_secret(tmp_path: Path, leaks: Leaks) -> None:
+    leaks.excused.append("jupyter_cookie_secret")
+    write_kernelspec("echo", ECHO, metadata=SUPPORTED)
+    server = Server(tmp_path, "--log-level=DEBUG")
+    try:
+        kernel_id = server.post("kernels", name="echo")["id"]
+        tab = server.connect(kernel_id)
+        tab.settle()
+        assert tab.run("hello") == "hello"
+        info = json.loads((leaks.runtime / f"kernel-{kernel_id}.json").read_text())
+        server.post(f"kernels/{kernel_id}/restart")
+        tab.settle()
+        tab.close()
+    finally:
+        server.stop()
+    log = server.log.read_text()
+    assert "DEBUG" in log or "[D " in log
+    assert not [name for name in ("key", "curve_secretkey") if info[name] in log]
+    assert not re.findall(r"\b[0-9a-f]{64}\b", log)  # what tokens and session secrets look like
 
 
 def text_of(path: Path) -> str:

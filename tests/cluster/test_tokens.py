@@ -56,7 +56,8 @@ PYTHON = """
 import os, subprocess
 def hdfs_dfs(*arguments, data=None):
     jars = "__spark_conf__/__hadoop_conf__:__spark_libs__/*"
-    command = [os.path.join(os.environ["JAVA_HOME"], "bin", "java"), "-Xmx128m", "-cp", jars]
+    command = [os.path.join(os.environ["JAVA_HOME"], "bin", "java"), "-Xmx128m"]
+    command += ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", jars]
     command += ["org.apache.hadoop.fs.FsShell", *arguments]
     done = subprocess.run(command, input=data, capture_output=True, text=True, timeout=60)
     if done.returncode:
@@ -175,4 +176,3 @@ async def bob_without_a_ticket(
     while (again := await notebook.run(DRIVER)).status != "ok":
         assert time.monotonic() < deadline, again.evalue
         await asyncio.sleep(1)
-    await all_of_hdfs(notebook, "bob")

@@ -297,7 +297,8 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         if self._identity is None:
             if self.identity != "os":
                 private = (self.keytab, self.hadoop_conf_dir, self.spark_home)
-                await in_thread(refuse_unsafe_server, self.parent, private, self.allow_shared_server)
+                waived = self.allow_shared_server
+                await in_thread(refuse_unsafe_server, self.parent, self.identity, private, waived)
             self._starter = claim(self.kernel_id, requester())
             self._identity = identify(self, requester(), os.environ, env)
 

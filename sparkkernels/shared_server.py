@@ -52,13 +52,17 @@ def server_of(manager: Any) -> Any:
     return None
 
 
-def refuse_unsafe_server(manager: Any, private: Iterable[str], waived: Collection[str]) -> None:
+def refuse_unsafe_server(
+    manager: Any, identity: str, private: Iterable[str], waived: Collection[str]
+) -> None:
     """Refuse to start a kernel on behalf of a user of a server that any user could take over.
 
     Parameters
     ----------
     manager : KernelManager
         The kernel's.
+    identity : str
+        ``jupyter`` or ``hub``.
     private : iterable of str
         Paths of ours that users must not write, like the keytab's; "" is passed over.
     waived : collection of str
@@ -77,7 +81,7 @@ def refuse_unsafe_server(manager: Any, private: Iterable[str], waived: Collectio
             "The Jupyter server that was asked for this kernel can't be found, so it can't be checked.",
             hint="Use the kernel manager of jupyter_server, or a class derived from it.",
         )
-    found = [fault for fault in faults(server, private) if fault.name not in waived]
+    found = [fault for fault in faults(server, identity, private) if fault.name not in waived]
     if found:
         raise NotAllowed(
             f"This Jupyter server may not start kernels as its users: {found[0].message}.",
@@ -92,7 +96,7 @@ def refuse_unsafe_server(manager: Any, private: Iterable[str], waived: Collectio
         )
 
 
-def faults(server: Any, private: Iterable[str]) -> Iterator[Fault]:
+def faults(server: Any, identity: str, private: Iterable[str]) -> Iterator[Fault]:
     """All that is wrong with a server."""
     if server.terminals_enabled:
         yield Fault(
@@ -101,7 +105,9 @@ def faults(server: Any, private: Iterable[str]) -> Iterator[Fault]:
             "Set c.ServerApp.terminals_enabled = False.",
         )
     yield from anonymity(server)
-    if is_stock(server.authorizer, "is_authorized"):
+    # JupyterHub's lets everybody in whom the Hub gave this server to: right where all kernels are one user's.
+    hubs = type(server.authorizer).is_authorized.__module__.startswith("jupyterhub.")
+    if is_stock(server.authorizer, "is_authorized") or (hubs and identity == "jupyter"):
         yield Fault(
             "open_authorizer",
             "its authorizer lets everybody use every kernel",

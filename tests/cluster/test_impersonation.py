@@ -105,6 +105,10 @@ def test_each_kernel_is_who_asked_for_it(secured: Cluster, shared: SharedServer)
     people[0].post(f"{kernel}/restart", LIMIT_S)
     tabs[0].settle()
     assert last_line(tabs[0], WHO) == "alice"
+    tabs[0].execute("import os; os.kill(os.getpid(), 9)")  # what follows has no request at all
+    tabs[0].receive(lambda message: message["content"].get("execution_state") == "restarting", LIMIT_S)
+    tabs[0].settle()
+    assert last_line(tabs[0], WHO) == "alice"
     for tab, person, session in zip(tabs, people, sessions, strict=True):
         tab.close()
         assert person.request("DELETE", f"sessions/{session['id']}", LIMIT_S).status_code == 204

@@ -220,7 +220,7 @@ def server(provider: type[IdentityProvider], **settings: Any) -> Any:
 
 
 def test_a_server_that_is_set_up_well_has_no_faults(tmp_path: Path) -> None:
-    assert list(faults(server(Knows), ["/etc/jupyter.keytab", ""])) == []
+    assert list(faults(server(Knows), "jupyter", ["/etc/jupyter.keytab", ""])) == []
     bad = server(
         Renamed,
         authorizer=Lenient(),
@@ -228,14 +228,27 @@ def test_a_server_that_is_set_up_well_has_no_faults(tmp_path: Path) -> None:
         kernel_spec_manager=KernelSpecManager(kernel_dirs=[str(tmp_path)]),
         contents_manager=SimpleNamespace(root_dir="/"),
     )
-    found = list(faults(bad, ["/etc/jupyter.keytab"]))
+    found = list(faults(bad, "hub", ["/etc/jupyter.keytab"]))
     waivable = Settings.class_traits()["allow_shared_server"]._trait.values  # type: ignore[attr-defined]
     assert {fault.name for fault in found} == {*waivable} - {"service_account"}
     assert all(fault.hint.endswith(".") and not fault.message.endswith(".") for fault in found)
     kept = server(Knows, contents_manager=SimpleNamespace(root_dir=str(tmp_path)))
-    assert [fault.name for fault in faults(kept, [str(tmp_path / "jupyter.keytab")])] == ["users_files"]
+    assert [fault.name for fault in faults(kept, "hub", [str(tmp_path / "jupyter.keytab")])] == [
+        "users_files"
+    ]
     elsewhere = server(Knows, contents_manager=SimpleNamespace())
-    assert list(faults(elsewhere, ["/etc/jupyter.keytab"])) == []
+    assert list(faults(elsewhere, "hub", ["/etc/jupyter.keytab"])) == []
+
+
+def test_jupyterhubs_authorizer_will_do_where_all_kernels_are_one_persons() -> None:
+    class JupyterHubAuthorizer(KernelOwnerAuthorizer):
+        def is_authorized(self, *_: Any) -> bool:
+            return True
+
+    JupyterHubAuthorizer.is_authorized.__module__ = "jupyterhub.singleuser.extension"
+    ours = server(Knows, authorizer=JupyterHubAuthorizer())
+    assert list(faults(ours, "hub", [])) == []
+    assert [fault.name for fault in faults(ours, "jupyter", [])] == ["open_authorizer"]
 
 
 def test_tokens_and_passwords_are_anonymous_whatever_the_class_is_called() -> None:

@@ -183,7 +183,7 @@ class YarnBackend(Backend):
             self._submitted[application_id] = _Submitted(time.monotonic(), staging_root, spec.proxy_user)
             on_application_id(application_id)
 
-        return YarnSubmission(command, directory, known, lambda: self._find(spec.kernel_id), lock)
+        return YarnSubmission(command, directory, known, lambda: self._find(spec), lock)
 
     def report(self, application_ids: Collection[str]) -> dict[str, ApplicationReport]:
         """One call for all of this server's; those without its tag are asked for one by one."""
@@ -271,10 +271,11 @@ class YarnBackend(Backend):
                 log.warning(warning)
         return staged
 
-    def _find(self, kernel_id: str) -> str | None:
-        """The newest application that carries this kernel's tag."""
-        found = self._site.client.applications(kernel_id.lower())
-        return max((str(app["id"]) for app in found), key=_sequence, default=None)
+    def _find(self, spec: LaunchSpec) -> str | None:
+        """The newest application that carries this kernel's tag; that can be forged, a user's name not."""
+        found = self._site.client.applications(spec.kernel_id.lower())
+        own = [str(app["id"]) for app in found if spec.proxy_user in (None, app["user"])]
+        return max(own, key=_sequence, default=None)
 
     def _may_appear(self, application_id: str) -> bool:
         submitted = self._submitted.get(application_id)

@@ -94,13 +94,6 @@ class OwnBackend(YarnBackend):
         """The tag of the one server that this helper works for: reports then take one call."""
         self._server_tag = tag or self._server_tag
 
-    def _find(self, kernel_id: str) -> str | None:
-        found = super()._find(kernel_id)  # the tag may have been forged
-        try:
-            return found if found is not None and self.keep_to(found) else None
-        except NotAllowed:
-            return None
-
     def _is_own(self, application: Json) -> bool:
         tags = str(application.get("applicationTags") or "").split(",")
         return application.get("user") == self._user and OUR_TAG in tags

@@ -34,8 +34,6 @@ SUPPORTED = {"supported_encryption": ["curve"]}
 @pytest.fixture
 def bob() -> Iterator[int]:
     """The uid of a real second user of this host."""
-    if os.getuid() != 0:
-        pytest.skip("only root can make a second user")
     name = f"sk-bob-{os.getpid()}"
     command = ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin"]
     subprocess.run([*command, name], check=True, timeout=60)

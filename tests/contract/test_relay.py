@@ -324,7 +324,6 @@ def connect_as(uid: int, port: int, host: str = "127.0.0.1", *bind: str) -> str:
     ).stdout.strip()
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
 async def test_local_ports_accept_the_servers_own_uid_only() -> None:
     async with running(write_kernelspec("echo", ECHO)) as (manager, client):
         loop = asyncio.get_running_loop()

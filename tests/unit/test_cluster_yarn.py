@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import threading
+import uuid
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -254,11 +256,16 @@ def test_somebody_elses_application_keeps_its_staging_directory(site: Site, back
     assert site.files.deleted == []
 
 
-def test_the_newest_application_of_a_kernel_is_found(site: Site, backend: YarnBackend) -> None:
+def test_the_newest_application_of_a_kernel_is_found_whoever_forges_its_tag(
+    site: Site, backend: YarnBackend
+) -> None:
     for number in (9, 10, 2):
         site.client.add(f"application_1795234956671_{number:04}", tag=KERNEL)
-    assert backend._find(KERNEL) == "application_1795234956671_0010"
-    assert backend._find("5b2c0e4e-0000-4a55-9b16-3a7f0a1f9f10") is None
+    spec = make_spec(Path("/opt/spark"), kernel_id=KERNEL)
+    assert backend._find(spec) == "application_1795234956671_0010"
+    assert backend._find(dataclasses.replace(spec, proxy_user="alice")) == "application_1795234956671_0010"
+    assert backend._find(dataclasses.replace(spec, proxy_user="bob")) is None
+    assert backend._find(make_spec(Path("/opt/spark"), kernel_id=str(uuid.UUID(int=7)))) is None
 
 
 def test_hosts_are_the_resource_managers(backend: YarnBackend) -> None:

@@ -27,6 +27,8 @@ RETRY_MAX_S, RETRY_PART, RETRY_MIN_S = 600.0, 1 / 20, 1.0
 LONGEST = 16
 #: The user is told when less than these seconds are left, or than this part of a short life.
 TELL_S, TELL_PART = 4 * 3600.0, 0.25
+#: Seconds between two looks at the clock: a host that was suspended wakes up late.
+LOOK_S = 600.0
 #: Seconds that the supervisor may take to answer; a SparkContext that is still starting takes long.
 ANSWER_S = 120.0
 
@@ -155,7 +157,8 @@ class TokenKeeper:
             if now >= until:
                 return
             tell_at = self._life.tell_at()
-            self._closed.wait((min(until, tell_at) if self._error and now < tell_at else until) - now)
+            wake_at = min(until, tell_at) if self._error and now < tell_at else until
+            self._closed.wait(min(wake_at - now, LOOK_S))
 
     def _attempt(self, send: bool) -> FreshTokens | None:
         """Get tokens, and have them applied; None with :attr:`_error` set when that fails."""

@@ -18,9 +18,9 @@ from hdfs.client import _Request
 
 from ..errors import CredentialsError, SparkKernelError
 from .base import FreshTokens
-from .filesystem import WebHdfs
 from .hadoop_conf import HadoopConf
 from .hadoop_site import HadoopSite
+from .webhdfs import WebHdfs
 
 MAGIC = b"HDTS\0"
 #: ``DelegationTokenIdentifier.HDFS_DELEGATION_KIND``; WebHDFS gives its own name to the very same token.

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 
 import requests
 
-from .filesystem import FileSystem, FileSystemUnreachable, FsShell, WebHdfs
+from .filesystem import FileSystem, FileSystemUnreachable
+from .fs_shell import FsShell
 from .hadoop_cli import HadoopCli
 from .hadoop_conf import HadoopConf, read_hadoop_conf
 from .kerberos import Credentials, Keytab, OwnTicket
 from .negotiate import negotiated
 from .resource_manager import ResourceManagerClient
 from .spark_home import find_java, inspect_spark_home
+from .webhdfs import WebHdfs
 
 log = logging.getLogger(__name__)
 

@@ -9,82 +9,26 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
-import subprocess
 import tempfile
 import threading
 import time
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..errors import ConfigurationError, CredentialsError
+from .kinit import kinit, kinit_error
 from .local_files import directory_prefix, sweep, take_lock
+from .ticket_cache import Ticket, default_cache, read_ticket
 
 #: A principal as it may stand in a command: ``name[/host]@REALM``.
 PRINCIPAL = re.compile(r"[A-Za-z0-9_][\w.\-]*(/[\w.\-]+)?(@[\w.\-]+)?\Z", re.ASCII)
-KINIT_TIMEOUT_S = 30.0
 #: Seconds that a ticket must still be good for when something is begun with it: a submit takes this long.
 LEAST_S = 60.0
 #: A keytab's ticket is replaced when less than this part of its life is left.
 RENEW_AT = 0.5
-
-SKEW_MESSAGE = "Kerberos refuses, because the clocks of this host and of the KDC differ too much."
-SKEW_HINT = "Set this host's clock (chrony or ntpd), and try again."
-
-#: What kinit says, and what it means to whoever configured the keytab.
-KINIT_ERRORS: list[tuple[str, str, str]] = [
-    ("Clock skew too great", SKEW_MESSAGE, SKEW_HINT),
-    (
-        "not found in Kerberos database",
-        "Kerberos does not know the principal {principal}.",
-        "Correct the setting `principal`, or create it on the KDC: addprinc -randkey {principal}",
-    ),
-    (
-        "Preauthentication failed|Password incorrect|Decrypt integrity check failed",
-        "The keytab {keytab} holds an outdated key of {principal}.",
-        "Export a new keytab on the KDC: ktadd -k {keytab} {principal}",
-    ),
-    (
-        "no suitable keys|Key table entry not found|not found in keytab",
-        "The keytab {keytab} has no key of {principal}.",
-        "See what it holds with: klist -kt {keytab}",
-    ),
-    (
-        "Cannot contact any KDC|Cannot resolve|Cannot find KDC",
-        "The Kerberos server (KDC) of {principal} can't be reached.",
-        "Check KRB5_CONFIG or /etc/krb5.conf, and the network to the KDC.",
-    ),
-    (
-        "Permission denied",
-        "The keytab {keytab} can't be read by this account.",
-        "It must belong to the account that the server runs as, with mode 0600.",
-    ),
-    (
-        "No such file|does not exist",
-        "There is no keytab {keytab}.",
-        "Correct the setting `keytab`.",
-    ),
-]
-
-
-@dataclass(frozen=True)
-class Ticket:
-    """The ticket-granting ticket of a credential cache.
-
-    Attributes
-    ----------
-    principal : str
-    left_s : float
-        Seconds until it runs out, 0 when it has.
-    """
-
-    principal: str
-    left_s: float
 
 
 class Credentials(ABC):
@@ -143,7 +87,7 @@ class OwnTicket(Credentials):
     @property
     def cache(self) -> str:
         """The cache that KRB5CCNAME names, else the usual one of this account."""
-        return self._environ.get("KRB5CCNAME") or _default_cache() or f"FILE:/tmp/krb5cc_{os.getuid()}"
+        return self._environ.get("KRB5CCNAME") or default_cache() or f"FILE:/tmp/krb5cc_{os.getuid()}"
 
     @property
     def principal(self) -> str:
@@ -249,86 +193,13 @@ class Keytab(Credentials):
             raise kinit_error(said, self._principal, self._keytab)
         directory = self._private_directory()
         fresh = directory / "new"
-        command = ["kinit", "-k", "-t", self._keytab, "-c", f"FILE:{fresh}", self._principal]
-        try:
-            done = subprocess.run(
-                command,
-                env={**self._environ, "LC_ALL": "C"},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=KINIT_TIMEOUT_S,
-                check=False,
-            )
-        except FileNotFoundError as error:
-            raise CredentialsError(
-                "There is no kinit on this host.", hint="Install it (Debian: krb5-user)."
-            ) from error
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise kinit_error(f"Cannot contact any KDC ({error})", self._principal, self._keytab) from error
-        if done.returncode:
-            raise kinit_error(done.stderr.strip(), self._principal, self._keytab)
+        kinit(self._principal, self._keytab, f"FILE:{fresh}", self._environ)
         ticket = read_ticket(f"FILE:{fresh}")
         os.replace(fresh, directory / "ticket")  # readers see the old one or the new one, never half of one
         left_s = ticket.left_s if ticket else 0.0
         now = self._clock()
         self._expires_at = now + left_s
         self._renew_at = now + left_s * RENEW_AT
-
-
-def kinit_error(said: str, principal: str, keytab: str) -> CredentialsError:
-    """What kinit said, as one of ours."""
-    names = {"principal": principal, "keytab": keytab}
-    for pattern, message, hint in KINIT_ERRORS:
-        if re.search(pattern, said):
-            return CredentialsError(message.format(**names), diagnostics=said, hint=hint.format(**names))
-    command = shlex.join(["kinit", "-k", "-t", keytab, principal])
-    return CredentialsError(
-        f"There is no Kerberos ticket for {principal}.", diagnostics=said, hint=f"Try by hand: {command}"
-    )
-
-
-def read_ticket(cache: str) -> Ticket | None:
-    """The ticket of a credential cache, None when there is none.
-
-    Raises
-    ------
-    CredentialsError
-        The libraries are missing.
-    """
-    krb5 = _krb5()
-    context = krb5.init_context()
-    try:
-        found = krb5.cc_resolve(context, cache.encode())
-        principal = krb5.cc_get_principal(context, found).name.decode()
-        tickets = [entry.times.endtime for entry in found if entry.server.name.startswith(b"krbtgt/")]
-    except krb5.Krb5Error:
-        return None
-    if not tickets:
-        return None
-    return Ticket(principal, max(0.0, max(tickets) - krb5.timeofday(context)))
-
-
-def _default_cache() -> str:
-    """The default cache's name as krb5.conf has it; "" when it can't be asked."""
-    try:
-        krb5 = _krb5()
-        return str(krb5.cc_default_name(krb5.init_context()).decode())
-    except (CredentialsError, RuntimeError):  # krb5.Krb5Error: there is no usable krb5.conf
-        return ""
-
-
-def _krb5() -> Any:
-    try:
-        import krb5
-    except (ImportError, OSError) as error:
-        raise CredentialsError(
-            "The cluster wants Kerberos, and this Jupyter server has no library for it.",
-            diagnostics=str(error),
-            hint="Install it where the Jupyter server runs: pip install 'sparkkernels[kerberos]'",
-        ) from error
-    return krb5
 
 
 def _remove(directory: Path, lock: int) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import requests
 
 from ..errors import CredentialsError
-from .kerberos import SKEW_HINT, SKEW_MESSAGE, Credentials
+from .kerberos import Credentials
+from .kinit import SKEW_HINT, SKEW_MESSAGE
 
 # It logs each failure with its stack, and each answer without proof; both are told in our own words.
 logging.getLogger("requests_kerberos").setLevel(logging.CRITICAL)

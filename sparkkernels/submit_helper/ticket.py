@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..cluster.kerberos import RENEW_AT, Keytab, read_ticket
+from ..cluster.kerberos import RENEW_AT, Keytab
+from ..cluster.ticket_cache import read_ticket
 from ..errors import ConfigurationError, NotAllowed
 
 LOCK_S = 60.0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sparkkernels.cluster import kerberos
-from sparkkernels.cluster.kerberos import Ticket
+from sparkkernels.cluster.ticket_cache import Ticket
 from sparkkernels.errors import CredentialsError
 from sparkkernels.submit_helper import ticket as module
 from sparkkernels.submit_helper.ticket import SharedTicket, locked

@@ -72,6 +72,7 @@ setup(
         "kerberos": ["krb5>=0.7", "requests-kerberos>=0.15"],
         "test": [
             "jupyter_console",
+            "jupyter_kernel_test>=0.7",
             "jupyter_server>=2.14",
             "mypy",
             "nbclient",

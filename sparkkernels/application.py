@@ -22,6 +22,7 @@ from .relay.tls import Certificate
 from .spec import LaunchSpec
 from .states import POLL, TRANSITIONS, ApplicationState, Phase
 from .tokens import TokenKeeper
+from .turns import shared_turns
 
 #: Seconds an application has to finish by itself once it was asked to.
 GRACE_S = 5.0
@@ -93,8 +94,9 @@ class Application:
         relay_port: int,
         configured_addresses: list[str],
         certificate: Certificate | None = None,
+        max_submits: int = 1,
     ) -> None:
-        """Submit, and return when the supervisor has registered.
+        """Submit when it is our turn, and return when the supervisor has registered.
 
         Raises
         ------
@@ -110,11 +112,17 @@ class Application:
         registration = self._record.write_registration(
             self._link.registration(addresses, relay.fingerprint, spec.registration_timeout_s)
         )
-        self._move(Phase.SUBMITTING, f"Submitting to {spec.master}.")
-        begun_at = time.time()
-        self._submitting = begin(self._backend.submit, spec, registration, self._id_known)
-        submission = await asyncio.wrap_future(self._submitting)
-        accepted = asyncio.ensure_future(in_thread(submission.wait))
+        turn = await shared_turns().take(spec.proxy_user or "", max_submits, self._tell_place)
+        try:
+            self._move(Phase.SUBMITTING, f"Submitting to {spec.master}.")
+            begun_at = time.time()
+            self._submitting = begin(self._backend.submit, spec, registration, self._id_known)
+            submission = await asyncio.wrap_future(self._submitting)
+            accepted = asyncio.ensure_future(in_thread(submission.wait))
+        except BaseException:
+            shared_turns().end(turn)
+            raise
+        accepted.add_done_callback(lambda _: shared_turns().end(turn))
         accepted.add_done_callback(lambda _: self._link.notify())
         try:
             await self._registered(spec, accepted)
@@ -317,6 +325,13 @@ class Application:
         if report is not None:
             self.report = report
             self._link.notify()
+
+    def _tell_place(self, place: int) -> None:
+        self._log.info(
+            "Kernel %s waits for other submits of this server: it is number %d in the queue.",
+            self._link.kernel_id,
+            place,
+        )
 
     def _tell_progress(self) -> None:
         report = self.report

@@ -152,7 +152,13 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
             application = self._application = Application(backend, shared_hub(), link, record, self.log)
             path = self.relay_certificate
             own = await in_thread(read_certificate, path) if path else None
-            await application.start(spec, self.relay_port, list(self.relay_addresses), own)
+            await application.start(
+                spec,
+                self.relay_port,
+                list(self.relay_addresses),
+                own,
+                self.max_submits or os.cpu_count() or 1,
+            )
         self._number += 1
         deadline = time.monotonic() + spec.launch_timeout_s
         await application.launch_kernel(self._launch_message(spec), deadline)

@@ -189,6 +189,12 @@ class Settings(LoggingConfigurable):
         0,
         help="TCP port of the relay that the workers connect to; 0 for any free one. Fix it for a firewall.",
     ).tag(config=True)
+    max_submits = Int(
+        0,
+        min=0,
+        help="How many submits this server runs at the same time; 0 for as many as this host has processors,"
+        " since each keeps one busy for seconds. Others wait for their turn; different people take turns.",
+    ).tag(config=True)
     relay_addresses: List[str] = List(
         Unicode(),
         help="Names or addresses under which the workers reach this host. Default: the address that faces the"

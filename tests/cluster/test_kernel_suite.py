@@ -1,0 +1,71 @@
+"""Jupyter's own test suite for kernels, on a Python kernel of the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import jupyter_kernel_test
+import pytest
+from jupyter_client.manager import start_new_kernel
+
+from .conftest import LIMIT_S, install
+
+#: Seconds that the suite gives a reply; its own 15 are meant for a machine that has nothing else to do.
+jupyter_kernel_test.TIMEOUT = 60
+
+
+class TestPythonKernel(jupyter_kernel_test.KernelTests):  # type: ignore[misc]
+    """What a front end may ask of a kernel, each answer checked against the messaging specification."""
+
+    language_name = "python"
+    file_extension = ".py"
+    code_hello_world = "print('hello, world')"
+    code_stderr = "import sys; print('oops', file=sys.stderr)"
+    completion_samples: ClassVar = [{"text": "zi", "matches": {"zip"}}]
+    complete_code_samples: ClassVar = ["1", "print('hello, world')", "def f(x):\n  return x*2\n\n\n"]
+    incomplete_code_samples: ClassVar = ["print('''hello", "def f(x):\n  x*2"]
+    invalid_code_samples: ClassVar = ["import = 7q"]
+    code_page_something = "zip?"
+    code_generate_error = "raise ValueError('of the cell')"
+    code_execute_result: ClassVar = [
+        {"code": "1+2+3", "result": "6"},
+        {"code": "spark.range(10).count()", "result": "10"},
+    ]
+    code_display_data: ClassVar = [
+        {"code": "from IPython.display import HTML, display; display(HTML('<b>x</b>'))", "mime": "text/html"}
+    ]
+    code_history_pattern = "1?2*"
+    # Not "range": the suite asks for the running session by its number, which ipykernel takes for an old one's.
+    supported_history_operations = ("tail", "search")
+    code_inspect_sample = "zip"
+    code_clear_output = "from IPython.display import clear_output; clear_output()"
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def kernel(
+        cls, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    ) -> Iterator[None]:
+        """The kernel of all tests of this class: whether it leaves anything is looked at after the last."""
+        request.getfixturevalue("staged")
+        name = install(tmp_path_factory.mktemp("suite"), None, {})
+        cls.km, cls.kc = start_new_kernel(kernel_name=name, startup_timeout=LIMIT_S)
+        reply = cls.kc.execute_interactive("spark.range(3).count()", timeout=LIMIT_S)
+        assert reply["content"]["status"] == "ok"
+        try:
+            yield
+        finally:
+            cls.kc.stop_channels()
+            cls.km.shutdown_kernel()
+
+    @pytest.fixture
+    def nothing_left(self) -> None:
+        """Between the tests of this class the kernel is there."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """The fixture starts the kernel."""
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        """The fixture ends it."""

@@ -1,0 +1,101 @@
+"""The queue of submits: a limit, fairness between people, and no place lost by who gives up."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from sparkkernels.turns import Turn, Turns
+
+
+def nobody_waits(place: int) -> None:
+    raise AssertionError(f"place {place}")
+
+
+async def begun(waiting: list[asyncio.Task[Turn]]) -> list[Turn]:
+    """The turns that have come by now."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+    return [task.result() for task in waiting if task.done()]
+
+
+async def test_no_more_run_than_the_limit_says_and_the_others_are_told_their_place() -> None:
+    turns, places = Turns(), list[int]()
+    waiting = [asyncio.create_task(turns.take("alice", 2, places.append)) for _ in range(5)]
+    first = await begun(waiting)
+    assert len(first) == 2 and places == [1, 2, 3]
+    turns.end(first[0])
+    turns.end(first[0])  # once is enough
+    assert len(await begun(waiting)) == 3
+    for turn in await begun(waiting):
+        turns.end(turn)
+    assert len(await begun(waiting)) == 5
+    for turn in await begun(waiting):
+        turns.end(turn)
+    turns.end(await turns.take("bob", 1, nobody_waits))
+
+
+async def test_one_persons_many_do_not_keep_anothers_first_waiting() -> None:
+    turns = Turns()
+    alices = [asyncio.create_task(turns.take("alice", 2, lambda place: None)) for _ in range(10)]
+    running = await begun(alices)
+    bobs = [asyncio.create_task(turns.take("bob", 2, lambda place: None))]
+    await begun(bobs)
+    turns.end(running[0])
+    assert len(await begun(bobs)) == 1 and len(await begun(alices)) == 2
+    for waiting in alices[2:]:
+        waiting.cancel()
+
+
+async def test_who_gives_up_leaves_no_gap() -> None:
+    turns = Turns()
+    running = await turns.take("alice", 1, nobody_waits)
+    gone, next_one = (asyncio.create_task(turns.take("alice", 1, lambda place: None)) for _ in range(2))
+    await begun([])
+    gone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    turns.end(running)
+    turns.end(await next_one)
+    turns.end(await turns.take("alice", 1, nobody_waits))
+
+
+async def test_who_gives_up_in_the_moment_that_the_turn_comes_leaves_no_gap() -> None:
+    turns = Turns()
+    running = await turns.take("alice", 1, nobody_waits)
+    late = asyncio.create_task(turns.take("alice", 1, lambda place: None))
+    await begun([])
+    turns.end(running)
+    late.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await late
+    turns.end(await turns.take("alice", 1, nobody_waits))
+
+
+async def test_in_any_order_all_come_and_never_too_many() -> None:
+    turns, chance, most = Turns(), random.Random(7), 0
+    running = 0
+
+    async def one(number: int) -> None:
+        nonlocal running, most
+        for _ in range(chance.randrange(4)):
+            await asyncio.sleep(0)
+        turn = await turns.take(f"user-{number % 3}", 3, lambda place: None)
+        running += 1
+        most = max(most, running)
+        try:
+            for _ in range(chance.randrange(6)):
+                await asyncio.sleep(0)
+        finally:
+            running -= 1
+            turns.end(turn)
+
+    tasks = [asyncio.create_task(one(number)) for number in range(200)]
+    for task in tasks[::5]:
+        await asyncio.sleep(0)
+        task.cancel()
+    await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 20)
+    assert most == 3 and running == 0
+    turns.end(await turns.take("alice", 1, nobody_waits))

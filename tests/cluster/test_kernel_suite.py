@@ -36,7 +36,7 @@ class TestPythonKernel(jupyter_kernel_test.KernelTests):  # type: ignore[misc]
         {"code": "from IPython.display import HTML, display; display(HTML('<b>x</b>'))", "mime": "text/html"}
     ]
     code_history_pattern = "1?2*"
-    # Not "range": the suite asks for the running session by its number, which ipykernel takes for an old one's.
+    # Not "range": the suite names the running session by its number, as ipykernel names old ones only.
     supported_history_operations = ("tail", "search")
     code_inspect_sample = "zip"
     code_clear_output = "from IPython.display import clear_output; clear_output()"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -40,7 +41,11 @@ def as_user(cluster: Cluster, directory: Path, name: str) -> HadoopSite:
 
 
 async def test_with_a_ticket_of_ones_own_the_kernel_is_that_user(
-    secured: Cluster, secure_kernels: Kernels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    secured: Cluster,
+    secure_kernels: Kernels,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     ticket(secured, tmp_path, monkeypatch, "alice")
     secured.hdfs_put("/user/bob/secret.txt", b"bob's", user="bob")
@@ -68,6 +73,14 @@ async def test_with_a_ticket_of_ones_own_the_kernel_is_that_user(
         answer = bob.client.get(node)
         assert not answer.ok and "User [bob] is not authorized" in answer.text
         assert (await notebook.ok("1 + 1")).value == "2"
+        by_hand = ["--principal", secured.principal("bob"), "--keytab", str(secured.keytab("bob"))]
+        assert await asyncio.to_thread(sparkkernels_command, ["stop", application_id, *by_hand]) == 1
+        assert f"does not let bob end {application_id}, which is alice's" in capsys.readouterr().err
+        assert await asyncio.to_thread(sparkkernels_command, ["list"]) == 0
+        assert f"{application_id}  RUNNING" in capsys.readouterr().out
+        assert (
+            await asyncio.to_thread(sparkkernels_command, ["stop", notebook.provisioner.kernel_id[:8]]) == 0
+        )
     status = secured.hdfs_status("/user/alice/own.parquet")
     assert status is not None and status["owner"] == "alice"
 

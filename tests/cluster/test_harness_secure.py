@@ -28,7 +28,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     lifetimes = {f"{prefix}.{key}": str(LIFETIME_S * 1000) for key in ("renew-interval", "max-lifetime")}
     before = os.environ.get("KRB5_CONFIG")
     running = Cluster.up(
-        f"secure-{os.getpid()}",
+        f"realm-{os.getpid()}",
         extra_site={"hdfs-site.xml": lifetimes},
         directory=directory,
         kerberos=True,

@@ -1,0 +1,111 @@
+"""Kernels as YARN knows them: applications with our tags."""
+
+from __future__ import annotations
+
+import argparse
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..cluster.hadoop_site import Access, HadoopSite
+from ..cluster.resource_manager import Json
+from ..cluster.yarn import YarnBackend
+from ..errors import ConfigurationError, SparkKernelError
+from ..states import POLL, ApplicationState
+from .stage import cluster_settings
+
+TAG = "sparkkernels"
+LIVE = [state for state in ApplicationState if POLL[state] is None]
+
+
+@dataclass(frozen=True)
+class KernelApplication:
+    """One kernel's application.
+
+    Attributes
+    ----------
+    application_id, kernel_id, state, user, queue, name : str
+    started_at : float
+        Seconds since 1970.
+    """
+
+    application_id: str
+    kernel_id: str
+    state: str
+    user: str
+    queue: str
+    name: str
+    started_at: float
+
+
+def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that say which cluster is asked, and as whom."""
+    add = parser.add_argument
+    add("--hadoop-conf-dir", metavar="DIR", help="where yarn-site.xml is (default: HADOOP_CONF_DIR)")
+    add("--principal", help="Kerberos principal to ask as (default: that of the ticket)")
+    add("--keytab", metavar="FILE", help="its keytab")
+
+
+def backend_of(options: argparse.Namespace) -> YarnBackend:
+    """The cluster as whoever runs the command has it, with credentials that are good."""
+    if bool(options.principal) != bool(options.keytab):
+        raise ConfigurationError("--principal and --keytab go together.")
+    settings = cluster_settings({"hadoop_conf_dir": options.hadoop_conf_dir})
+    access = Access(options.principal or "", options.keytab or "", settings.ca_file)
+    backend = YarnBackend(settings.hadoop_conf_dir, settings.spark_home, access=access)
+    backend.site.ensure_credentials()
+    return backend
+
+
+def live_applications(site: HadoopSite) -> list[KernelApplication]:
+    """All kernels that YARN has now, whoever's they are, the oldest first."""
+    return sorted(kernels_of(site.client.applications(TAG, LIVE)), key=lambda found: found.started_at)
+
+
+def kernels_of(applications: Iterable[Json]) -> Iterable[KernelApplication]:
+    """The kernels among applications: those with the tag and a kernel's id."""
+    for application in applications:
+        tags = str(application.get("applicationTags") or "").split(",")
+        kernel_id = next((tag for tag in tags if is_kernel_id(tag)), "")
+        if TAG in tags and kernel_id:
+            yield KernelApplication(
+                str(application["id"]),
+                kernel_id,
+                str(application.get("state", "")),
+                str(application.get("user", "")),
+                str(application.get("queue", "")),
+                str(application.get("name", "")),
+                float(application.get("startedTime") or 0) / 1000,
+            )
+
+
+def the_one(found: Iterable[KernelApplication], wanted: str) -> KernelApplication:
+    """The application that an id names: its own, its kernel's, or enough of the kernel's to be unique.
+
+    Raises
+    ------
+    SparkKernelError
+        There is none, or several.
+    """
+    fitting = [
+        one
+        for one in found
+        if wanted == one.application_id or (len(wanted) >= 8 and one.kernel_id.startswith(wanted.lower()))
+    ]
+    if not fitting:
+        raise SparkKernelError(
+            f"YARN has no kernel {wanted[:80]!r} that runs.", hint="See `jupyter sparkkernels list --all`."
+        )
+    if len(fitting) > 1:
+        raise SparkKernelError(
+            f"{wanted[:80]!r} names {len(fitting)} kernels.", hint="Give the application's id."
+        )
+    return fitting[0]
+
+
+def is_kernel_id(text: str) -> bool:
+    """Whether a tag is a kernel's id."""
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False

@@ -20,6 +20,7 @@ import websocket
 from .kernels import HANG_S
 
 TOKEN = "a-token-of-the-tests"
+PORTS_TRIED, PORT_TAKEN = 5, "is already in use"
 
 
 class Server:
@@ -37,22 +38,31 @@ class Server:
 
     def __init__(self, directory: Path, *options: str, root: Path | None = None) -> None:
         self.log = directory / f"server-{uuid.uuid4().hex}.log"
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        self._socket_url = f"ws://127.0.0.1:{port}"
+        for _ in range(PORTS_TRIED):
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                port = free.getsockname()[1]
+            self.url = f"http://127.0.0.1:{port}"
+            self._socket_url = f"ws://127.0.0.1:{port}"
+            self._process = self._start(directory, port, root or directory, options)
+            wait_until(lambda: self._process.poll() is not None or self._answers())
+            # Somebody's outgoing connection may have got the port in between.
+            if self._process.poll() is None or PORT_TAKEN not in self.log.read_text():
+                break
+        assert self._process.poll() is None, self.log.read_text()
+
+    def _start(
+        self, directory: Path, port: int, root: Path, options: tuple[str, ...]
+    ) -> subprocess.Popen[bytes]:
         command = [
             *(sys.executable, "-m", "jupyter_server", "--no-browser", f"--port={port}", "--port-retries=0"),
-            *(f"--ServerApp.root_dir={root or directory}", f"--IdentityProvider.token={TOKEN}", *options),
+            *(f"--ServerApp.root_dir={root}", f"--IdentityProvider.token={TOKEN}", *options),
         ]
         if os.getuid() == 0:
             command.append("--allow-root")
         with self.log.open("wb") as output:
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 command, cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
-        wait_until(lambda: self._process.poll() is not None or self._answers())
-        assert self._process.poll() is None, self.log.read_text()
 
     def _answers(self) -> bool:
         try:

@@ -49,6 +49,7 @@ NEEDED: list[tuple[str, Callable[[], bool], str]] = [
     ("libkrb5-dev", program("krb5-config"), "gssapi and krb5, which PyPI has as source only"),
     ("build-essential", program("cc"), "compiles them"),
     ("python3-dev", python_headers, "is what they are compiled with"),
+    ("faketime", program("faketime"), "a clock that is wrong"),
     ("sudo", program("sudo"), "servers under accounts of their own"),
 ]
 

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import requests
 
@@ -42,6 +43,23 @@ class Access:
 
 
 OWN_ACCOUNT = Access()
+
+
+class AuthoritySession(requests.Session):
+    """Believes one file of authorities; by itself requests would prefer what REQUESTS_CA_BUNDLE names.
+
+    Parameters
+    ----------
+    ca_file : str
+    """
+
+    def __init__(self, ca_file: str) -> None:
+        super().__init__()
+        self._ca_file = ca_file
+
+    def merge_environment_settings(self, *settings: Any, **named: Any) -> Any:
+        """Called by requests for each request, with what it was given and what the environment says."""
+        return {**super().merge_environment_settings(*settings, **named), "verify": self._ca_file}
 
 
 class HadoopSite:
@@ -174,9 +192,7 @@ class HadoopSite:
 
     def session(self) -> requests.Session:
         """A session for the cluster's web services, as the credentials' own principal; for one thread."""
-        session = requests.Session()
-        if self._access.ca_file:
-            session.verify = self._access.ca_file
+        session = AuthoritySession(self._access.ca_file) if self._access.ca_file else requests.Session()
         if self.credentials is not None:
             return negotiated(session, self.credentials)
         # Read by an AuthenticationFilter of type "simple"; without it everybody is dr.who.

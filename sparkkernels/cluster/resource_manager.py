@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
@@ -222,7 +223,7 @@ def _innermost(error: BaseException) -> str:
     inner = next((cause for cause in causes if isinstance(cause, BaseException)), None)
     if inner is not None:
         return _innermost(inner)
-    text = str(error).rpartition(": ")[2].rpartition("] ")[2]
+    text = re.sub(r"\s*\(_ssl\.c:\d+\)?", "", str(error).rpartition(": ")[2].rpartition("] ")[2])
     return text.rstrip(")").lower() or type(error).__name__
 
 

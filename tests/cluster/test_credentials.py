@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -138,6 +140,29 @@ async def test_wrong_keytabs(secured: Cluster, tmp_path: Path) -> None:
         error = await refused_at_once(secured, tmp_path, **{**mine, **changes})
         assert isinstance(error, CredentialsError | ConfigurationError)
         assert words in error.message
+
+
+@pytest.mark.parametrize("offset", ["+2h", "-2h"])
+def test_a_clock_that_is_wrong_is_told(secured: Cluster, tmp_path: Path, offset: str) -> None:
+    cache = tmp_path / "ticket-alice"
+    secured.kinit("alice", cache)
+    code = (
+        "import os, sys\n"
+        "from sparkkernels.cluster.hadoop_site import HadoopSite\n"
+        "from sparkkernels.errors import CredentialsError\n"
+        "try:\n    HadoopSite(os.environ['HADOOP_CONF_DIR']).client.check()\n"
+        "except CredentialsError as error:\n    print(error.message, error.hint)\n"
+    )
+    done = subprocess.run(
+        ["faketime", "-f", offset, sys.executable, "-c", code],
+        env={**os.environ, "KRB5CCNAME": f"FILE:{cache}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "the clocks of this host and of the KDC differ too much" in done.stdout, done.stderr
+    assert "Set this host's clock" in done.stdout
 
 
 async def test_a_missing_home_names_the_administrators_command(

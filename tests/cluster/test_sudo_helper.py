@@ -372,7 +372,7 @@ def test_when_the_server_is_gone_in_the_middle_of_a_submit_nothing_is_left(
     process.stdout.close()
     process.wait(LIMIT_S)
     assert {app["state"] for app in applications_of(secured, kernel_id)} <= set(FINAL)
-    assert processes_of(SERVICE) == []
+    until(lambda: not processes_of(SERVICE), "nothing of the submit is left", 10)
 
 
 def test_a_cancelled_submit_is_gone_when_the_call_returns(

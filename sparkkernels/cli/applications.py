@@ -7,12 +7,12 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..cluster.hadoop_site import Access, HadoopSite
+from ..cluster.hadoop_site import HadoopSite
 from ..cluster.resource_manager import Json
 from ..cluster.yarn import YarnBackend
-from ..errors import ConfigurationError, SparkKernelError
+from ..errors import SparkKernelError
 from ..states import POLL, ApplicationState
-from .stage import cluster_settings
+from .access import read_access
 
 TAG = "sparkkernels"
 LIVE = [state for state in ApplicationState if POLL[state] is None]
@@ -38,20 +38,9 @@ class KernelApplication:
     started_at: float
 
 
-def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options that say which cluster is asked, and as whom."""
-    add = parser.add_argument
-    add("--hadoop-conf-dir", metavar="DIR", help="where yarn-site.xml is (default: HADOOP_CONF_DIR)")
-    add("--principal", help="Kerberos principal to ask as (default: that of the ticket)")
-    add("--keytab", metavar="FILE", help="its keytab")
-
-
 def backend_of(options: argparse.Namespace) -> YarnBackend:
     """The cluster as whoever runs the command has it, with credentials that are good."""
-    if bool(options.principal) != bool(options.keytab):
-        raise ConfigurationError("--principal and --keytab go together.")
-    settings = cluster_settings({"hadoop_conf_dir": options.hadoop_conf_dir})
-    access = Access(options.principal or "", options.keytab or "", settings.ca_file)
+    settings, access = read_access(options)
     backend = YarnBackend(settings.hadoop_conf_dir, settings.spark_home, access=access)
     backend.site.ensure_credentials()
     return backend

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import grp
-import os
 import pwd
 from collections.abc import Iterator
 
-from ..cluster.hadoop_site import Access, HadoopSite
+from ..cluster.hadoop_site import HadoopSite
 from ..cluster.homes import Done, Homes, parse_size
 from ..errors import ConfigurationError, NotAllowed, SparkKernelError
 from ..spec import USER_NAME
-from .stage import cluster_settings
+from .access import add_cluster_arguments, read_access
 
 NAME = "homes"
 SUMMARY = "create and check the users' home directories on HDFS"
@@ -35,10 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         add = action.add_argument
         add("users", nargs="*", metavar="USER")
         add("--from-group", metavar="GROUP", help="the members of this group of this host as well")
-        add("--hadoop-conf-dir", metavar="DIR", help="where core-site.xml is (default: HADOOP_CONF_DIR)")
-        add("--spark-home", metavar="DIR", help="Spark on this machine (default: SPARK_HOME)")
-        add("--principal", help="the superuser's Kerberos principal (default: that of the ticket)")
-        add("--keytab", metavar="FILE", help="its keytab")
+        add_cluster_arguments(action)
     create.add_argument("--quota", metavar="SIZE", help="bytes that a home may take, replicas counted: 500G")
 
 
@@ -64,13 +60,7 @@ def run(options: argparse.Namespace) -> None:
 
 def site_of(options: argparse.Namespace) -> HadoopSite:
     """The cluster as the administrator has it, with credentials that are good."""
-    if bool(options.principal) != bool(options.keytab):
-        raise ConfigurationError("--principal and --keytab go together.")
-    names = ("hadoop_conf_dir", "spark_home")
-    settings = cluster_settings({name: getattr(options, name) for name in names})
-    # The kernels' own principal in SPARKKERNELS_PRINCIPAL is no superuser: it is not looked at here.
-    keytab = os.path.abspath(options.keytab) if options.keytab else ""
-    access = Access(options.principal or "", keytab, settings.ca_file)
+    settings, access = read_access(options)
     site = HadoopSite(settings.hadoop_conf_dir, settings.spark_home, access=access)
     site.ensure_credentials()
     return site

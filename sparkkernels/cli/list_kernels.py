@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 
 from ..errors import SparkKernelError
-from .applications import KernelApplication, add_cluster_arguments, backend_of, live_applications
+from .access import add_cluster_arguments
+from .applications import KernelApplication, backend_of, live_applications
 
 NAME = "list"
 SUMMARY = "list the kernels that run on YARN"

@@ -12,7 +12,7 @@ from jupyter_core.paths import jupyter_runtime_dir
 from ..cluster.yarn import YarnBackend
 from ..errors import ConfigurationError, SparkKernelError
 from ..record import read_record, record_directory
-from .stage import cluster_settings
+from .access import cluster_settings
 
 NAME = "logs"
 SUMMARY = "print the last lines of a kernel's container"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from ..cluster.bundle import launchers_bundle
 from ..cluster.spark_home import inspect_spark_home
 from ..cluster.yarn import YarnBackend
-from ..settings import Settings
+from .access import cluster_settings
 
 NAME = "stage"
 SUMMARY = "put Spark's jars and the launchers on the cluster's file system"
@@ -43,8 +42,3 @@ def run(options: argparse.Namespace) -> None:
     staged = backend.staging().stage(home, launchers_bundle(), tell=lambda text: print(text, flush=True))
     print(f"Spark {home.version}: {staged.archive}")
     print(f"Launchers: {staged.bundle}")
-
-
-def cluster_settings(given: dict[str, Any]) -> Settings:
-    """The settings of a YARN cluster: the options that were given, else the environment's, else defaults."""
-    return Settings(master="yarn", **{name: value for name, value in given.items() if value is not None})

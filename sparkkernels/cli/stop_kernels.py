@@ -6,7 +6,8 @@ import argparse
 
 from ..cluster.yarn import YarnBackend
 from ..errors import NotAllowed
-from .applications import KernelApplication, add_cluster_arguments, backend_of, live_applications, the_one
+from .access import add_cluster_arguments
+from .applications import KernelApplication, backend_of, live_applications, the_one
 
 NAME = "stop"
 SUMMARY = "end kernels that run on YARN"

@@ -10,6 +10,7 @@ import requests
 from ..errors import CredentialsError
 from .kerberos import Credentials
 from .kinit import SKEW_HINT, SKEW_MESSAGE
+from .ticket_cache import no_library
 
 # It logs each failure with its stack, and each answer without proof; both are told in our own words.
 logging.getLogger("requests_kerberos").setLevel(logging.CRITICAL)
@@ -52,11 +53,7 @@ def negotiated(session: requests.Session, credentials: Credentials) -> requests.
         from requests_kerberos import DISABLED, HTTPKerberosAuth
         from requests_kerberos.exceptions import KerberosExchangeError
     except (ImportError, OSError) as error:
-        raise CredentialsError(
-            "The cluster wants Kerberos, and this Jupyter server has no library for it.",
-            diagnostics=str(error),
-            hint="Install it where the Jupyter server runs: pip install 'sparkkernels[kerberos]'",
-        ) from error
+        raise no_library(error) from error
 
     class Negotiate(HTTPKerberosAuth):  # type: ignore[misc]
         """Looks at the credentials at each exchange: they may have been renewed since the last one."""

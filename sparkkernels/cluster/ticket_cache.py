@@ -57,9 +57,14 @@ def _krb5() -> Any:
     try:
         import krb5
     except (ImportError, OSError) as error:
-        raise CredentialsError(
-            "The cluster wants Kerberos, and this Jupyter server has no library for it.",
-            diagnostics=str(error),
-            hint="Install it where the Jupyter server runs: pip install 'sparkkernels[kerberos]'",
-        ) from error
+        raise no_library(error) from error
     return krb5
+
+
+def no_library(error: Exception) -> CredentialsError:
+    """The error where the extra with the Kerberos libraries is not installed."""
+    return CredentialsError(
+        "The cluster wants Kerberos, and this Jupyter server has no library for it.",
+        diagnostics=str(error),
+        hint="Install it where the Jupyter server runs: pip install 'sparkkernels[kerberos]'",
+    )

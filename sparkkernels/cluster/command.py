@@ -142,6 +142,27 @@ def yarn_conf(
     return conf
 
 
+def granted(service: str, *layers: Mapping[str, str]) -> dict[str, str]:
+    """The settings that let the service see and end an application that it submitted for somebody.
+
+    Spark grants that to the submitter's Unix account, which need not be called like its principal
+    (``YarnSparkHadoopUtil.getApplicationAclsForYarn``); without it YARN keeps host and diagnostics to itself.
+
+    Parameters
+    ----------
+    service : str
+        What the cluster calls the service.
+    *layers : mapping of str to str
+        Settings that are in force, later ones winning; who is named there stays.
+    """
+    effective = {name: value for layer in layers for name, value in layer.items()}
+    lists = {name: effective.get(name, "").split(",") for name in ("spark.ui.view.acls", "spark.modify.acls")}
+    return {
+        name: ",".join(dict.fromkeys([*filter(None, map(str.strip, users)), service]))
+        for name, users in lists.items()
+    }
+
+
 def yarn_command(
     spec: LaunchSpec,
     conf: Mapping[str, str],

@@ -21,7 +21,7 @@ from ..states import POLL, ApplicationState, FinalStatus
 from . import delegation_tokens, diagnosis
 from .base import ApplicationReport, Backend, FreshTokens
 from .bundle import launchers_bundle
-from .command import REGISTRATION_NAME, parse_spark_defaults, refuse_forced, yarn_command, yarn_conf
+from .command import REGISTRATION_NAME, granted, parse_spark_defaults, refuse_forced, yarn_command, yarn_conf
 from .container_logs import aggregated_logs, node_logs
 from .hadoop_cli import APPLICATION_CLI
 from .hadoop_site import OWN_ACCOUNT, Access, HadoopSite
@@ -163,6 +163,8 @@ class YarnBackend(Backend):
             log4j.write_text(LOG4J)
             defaults = parse_spark_defaults(read_spark_defaults(home, self.environ))
             conf = yarn_conf(spec, defaults, staged.archive, home.version, self._site.conf.is_secure)
+            if spec.proxy_user and self._site.credentials is not None:
+                conf |= granted(self._site.credentials.short_name, defaults, conf)
             staging_root = {**defaults, **conf}.get("spark.yarn.stagingDir", "")
             command = yarn_command(
                 dataclasses.replace(spec, spark_home=str(home.path)),

@@ -36,7 +36,7 @@ def ticket(
     monkeypatch.setenv("KRB5CCNAME", f"FILE:{cache}")
 
 
-def as_user(cluster: Cluster, directory: Path, name: str) -> HadoopSite:
+def as_user(cluster: Cluster, name: str) -> HadoopSite:
     """The cluster as somebody has it who holds a keytab of their own."""
     access = Access(cluster.principal(name), str(cluster.keytab(name)))
     return HadoopSite(str(cluster.conf_dir), os.environ.get("SPARK_HOME", ""), access=access)
@@ -65,7 +65,7 @@ async def test_with_a_ticket_of_ones_own_the_kernel_is_that_user(
         )
         assert conf.stdout == "['true', 'true', 'true', 'false']\n"
         # Somebody else can neither see its log nor end it.
-        bob = as_user(secured, tmp_path, "bob")
+        bob = as_user(secured, "bob")
         seen = bob.client.application(application_id)
         assert seen is not None and "amContainerLogs" not in seen
         with pytest.raises(NotAllowed):
@@ -98,6 +98,11 @@ async def test_with_the_services_keytab_the_kernel_is_whom_it_acts_for(
         assert app["user"] == "bob"
         await notebook.restart()
         assert (await notebook.ok(WHO)).stdout == "bob\n"
+        # The service sees and ends it without acting for anybody.
+        own = as_user(secured, "jupyter").client.application(app["id"])
+        assert own is not None and own["amContainerLogs"]
+        by_hand = ["--principal", secured.principal("jupyter"), "--keytab", str(secured.keytab("jupyter"))]
+        assert await asyncio.to_thread(sparkkernels_command, ["stop", app["id"], *by_hand]) == 0
     status = secured.hdfs_status("/user/bob/own.parquet")
     assert status is not None and status["owner"] == "bob"
 

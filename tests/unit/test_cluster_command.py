@@ -8,6 +8,7 @@ import pytest
 
 from sparkkernels.cluster.command import (
     FORCED,
+    granted,
     local_command,
     local_conf,
     parse_spark_defaults,
@@ -193,3 +194,12 @@ def test_a_local_kernel_is_reachable_from_this_host_only() -> None:
 def test_without_spark_there_is_no_jvm() -> None:
     command = plain_command(make_spec("local[*]", spark_context="none"), bundle="b.py", environ=ENVIRON)
     assert command.argv == ("/usr/bin/python3", "-u", "b.py", "registration.json")
+
+
+def test_the_service_is_added_to_who_may_see_and_end_an_application() -> None:
+    assert granted("jupyter", {}) == {"spark.ui.view.acls": "jupyter", "spark.modify.acls": "jupyter"}
+    defaults = {"spark.ui.view.acls": "ops", "spark.modify.acls": "ops, jupyter"}
+    assert granted("jupyter", defaults, {"spark.ui.view.acls": "carol,dave"}) == {
+        "spark.ui.view.acls": "carol,dave,jupyter",
+        "spark.modify.acls": "ops,jupyter",
+    }

@@ -12,6 +12,7 @@ from typing import Any
 from .blocking import begin, in_thread
 from .cluster.base import ApplicationReport, Backend, Submission
 from .cluster.watch import Watch
+from .deaths import Deaths
 from .errors import ApplicationFailed, ConfigurationError, LaunchTimeout, SparkKernelError
 from .record import LaunchRecord
 from .relay.addresses import relay_addresses
@@ -51,6 +52,8 @@ class Application:
     report : ApplicationReport or None
         What the cluster said last.
     phase : Phase
+    deaths : Deaths
+        Tells of the ends of kernel processes that nobody wanted.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Application:
         self.application_id: str | None = None
         self.report: ApplicationReport | None = None
         self.phase = Phase.NEW
+        self.deaths = Deaths(link, backend.cause_of_death, log)
 
     @property
     def ended(self) -> bool:
@@ -192,6 +196,7 @@ class Application:
         while self.kernel_alive(message["number"]) is None:
             if self._link.kernel.number == message["number"] and self._link.kernel.state == "running":
                 self._move(Phase.RUNNING, f"The kernel runs as process {self._link.kernel.pid}.")
+                self.deaths.began(message["number"], message["orphan_timeout_s"])
                 return
             if time.monotonic() > deadline:
                 raise LaunchTimeout(
@@ -222,6 +227,7 @@ class Application:
         ResourceManagerUnavailable, NotAllowed
             The cluster could not be asked or refused; the supervisor ends by itself after its timeouts.
         """
+        self.deaths.expect()
         await in_thread(self._end_submit)
         if self._link.connected and not self.ended:
             self._link.send({"type": "shutdown"})
@@ -314,13 +320,20 @@ class Application:
             self.application_id = application_id
         self._record.write({"kernel_id": self._link.kernel_id, "application_id": application_id})
         self._watch = Watch(self._backend, application_id, self._reported)
-        self._link.on_cut = self._watch.kick  # an application that has ended is the likeliest reason
+        self._link.on_cut = self._cut
+        self._link.on_status = self.deaths.changed
         self._link.notify()
 
     def _reported(self, report: ApplicationReport | None) -> None:
         if report is not None:
             self.report = report
             self._link.notify()
+            self.deaths.reported(report)
+
+    def _cut(self) -> None:
+        self.deaths.cut()
+        if self._watch is not None:
+            self._watch.kick()  # an application that has ended is the likeliest reason
 
     def _tell_place(self, place: int) -> None:
         self._log.info(

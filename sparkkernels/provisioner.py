@@ -32,6 +32,7 @@ from .record import LaunchRecord
 from .relay.hub import shared_hub
 from .relay.link import Link
 from .relay.tls import read_certificate
+from .restarts import Restarts
 from .settings import Settings
 from .shared_server import refuse_unsafe_server
 from .spec import LaunchSpec, check_kernel_id
@@ -95,6 +96,8 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         self._starter: Starter | None = None
         self._number = 0
         self._has_process = False
+        self._restarts = Restarts(self.parent, self.log)
+        self._ending: asyncio.Future[None] | None = None
 
     @property
     def application_id(self) -> str | None:
@@ -141,6 +144,7 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
             await self._give_up(error)
             raise
         self._has_process = True
+        self._restarts.started()
         return self.connection_info
 
     async def _launch(self) -> None:
@@ -215,7 +219,10 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
             self.log.error("Kernel %s could not be started. %s", self.kernel_id, error)
         else:
             self.log.error("The start of kernel %s was broken off: %r", self.kernel_id, error)
-        await asyncio.shield(asyncio.ensure_future(self._leave_nothing()))
+        self._restarts.look(self._restarter_gave_up)
+        again = self._restarts.failed(error)
+        await asyncio.shield(asyncio.ensure_future(self._leave_nothing(keep_ports=again)))
+        self._restarts.resume()
         # the manager above forgets a failed start only when it awaits it, and waits for it at its own end
         getattr(getattr(self.parent, "parent", None), "_pending_kernels", {}).pop(self.kernel_id, None)
 
@@ -230,7 +237,11 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         """None while the kernel lives or can't be known dead, else its exit code; from what was pushed."""
         if not self._has_process or self._application is None:
             return 0
-        return self._application.kernel_alive(self._number)
+        self._restarts.look(self._restarter_gave_up)
+        returncode = self._application.kernel_alive(self._number)
+        if returncode is not None:
+            self._restarts.died(self._application.ended, self._application.deaths.why())
+        return returncode
 
     async def wait(self) -> int | None:
         """Wait for the end of the kernel process."""
@@ -253,12 +264,14 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
 
     async def kill(self, restart: bool = False) -> None:
         """SIGKILL the kernel process; when its supervisor is out of reach, the application."""
+        self._expect_end()
         await self.send_signal(signal.SIGKILL)
         if self._link is not None and self._application is not None and not self._link.connected:
             await self._application.end()
 
     async def terminate(self, restart: bool = False) -> None:
         """SIGTERM the kernel process."""
+        self._expect_end()
         await self.send_signal(signal.SIGTERM)
 
     async def cleanup(self, restart: bool = False) -> None:
@@ -267,7 +280,19 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         if not restart:
             await self._leave_nothing()
 
-    async def _leave_nothing(self) -> None:
+    async def shutdown_requested(self, restart: bool = False) -> None:
+        """The kernel is about to be asked to end."""
+        self._expect_end()
+
+    def _expect_end(self) -> None:
+        if self._application is not None and self._application.kernel_alive(self._number) is None:
+            self._application.deaths.expect()
+
+    def _restarter_gave_up(self) -> None:
+        self._ending = asyncio.ensure_future(self._leave_nothing())
+
+    async def _leave_nothing(self, keep_ports: bool = False) -> None:
+        """End the application; unless another start follows by itself, the clients' ports are closed too."""
         self._has_process = False
         application, link, record = self._application, self._link, self._record
         try:
@@ -276,11 +301,13 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         except SparkKernelError as error:
             self.log.error("Kernel %s could not be ended cleanly. %s", self.kernel_id, error)
         finally:
-            if link is not None:
+            if link is not None and not keep_ports:
                 await shared_hub().close_link(link)
-            if record is not None:
+            if record is not None and not keep_ports:
                 await in_thread(record.remove)
-        self._forget()
+        self._application = None
+        if not keep_ports:
+            self._forget()
 
     def end_now(self) -> None:
         """Blocking end at the interpreter's exit of what nobody else has ended."""

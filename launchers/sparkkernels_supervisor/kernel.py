@@ -17,6 +17,7 @@ from .processes import (
     end_orphans,
     free_ports,
     listening_ports,
+    oom_kills,
     reap_orphans,
     signal_all,
 )
@@ -26,6 +27,7 @@ CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 TAIL = 4096
 #: Seconds between two looks whether a starting kernel has bound its ports.
 LOOK_EVERY_S = 0.02
+OUT_OF_MEMORY = "Linux killed the kernel process because memory ran out on its worker."
 #: Of a kernel that does not know the keys (ipykernel before 7.3): anybody on its host could talk to it.
 UNENCRYPTED = "The kernel ignores the CURVE keys that it was given, and would not encrypt what it says."
 
@@ -43,6 +45,11 @@ class KernelProcess:
         Called when :attr:`state` changes.
     on_output : callable
         Called with what the process writes to stdout and stderr.
+
+    Attributes
+    ----------
+    cause : str
+        Why it ended, in one sentence; "" when only its exit code and output tell.
     """
 
     def __init__(
@@ -55,6 +62,7 @@ class KernelProcess:
         self.number = number
         self.state = "starting"
         self.text = ""
+        self.cause = ""
         self.ports: Dict[str, int] = {}
         self.launcher: Optional[socket.socket] = None
         self._path = os.path.join(directory, "kernel-%d.json" % number)
@@ -64,6 +72,7 @@ class KernelProcess:
         self._tail = b""
         self._encrypted = False
         self._fault = ""
+        self._oom_kills = 0
 
     @property
     def pid(self) -> Optional[int]:
@@ -83,6 +92,7 @@ class KernelProcess:
     def start(self, argv: List[str], env: Dict[str, str], connection: Dict[str, Any]) -> None:
         """Start the process; its state is ``failed`` at once when the command can't be run."""
         self.ports = dict(zip(CHANNELS, free_ports(len(CHANNELS))))
+        self._oom_kills = oom_kills()
         content = dict(connection, ip="127.0.0.1", transport="tcp")
         content.update({"%s_port" % channel: port for channel, port in self.ports.items()})
         self._encrypted = "curve_publickey" in connection
@@ -127,8 +137,11 @@ class KernelProcess:
         if not self.alive or self._process is None:
             return False
         if self._process.poll() is None:
+            self._oom_kills = oom_kills()  # a moment ago: others may have been killed in earlier weeks
             reap_orphans(self._process.pid)
             return True
+        if self._process.returncode == -signal.SIGKILL and oom_kills() > self._oom_kills:
+            self.cause = OUT_OF_MEMORY
         self._read()
         end_orphans()
         self._close()

@@ -106,6 +106,7 @@ class KernelHost:
             "pid": kernel.pid,
             "returncode": kernel.returncode,
             "text": kernel.text,
+            "cause": kernel.cause,
         }
 
     def check(self) -> bool:

@@ -97,6 +97,15 @@ def listening_ports(table: str) -> Set[int]:
     return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == LISTEN}
 
 
+def oom_kills() -> int:
+    """How many processes Linux has killed on this host because memory ran out; 0 where it does not say."""
+    try:
+        with open("/proc/vmstat") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)
+    except (OSError, ValueError):
+        return 0
+
+
 def resident_kib(pid: int) -> int:
     """Resident memory of a process in KiB, 0 when it has ended."""
     try:

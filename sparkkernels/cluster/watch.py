@@ -12,9 +12,10 @@ from ..errors import ResourceManagerUnavailable, SparkKernelError
 from .base import ApplicationReport, Backend
 
 log = logging.getLogger(__name__)
-#: Seconds between two calls: at least, and while nothing is starting.
+#: Seconds between two calls: at least, and while nothing is starting. Some ends are told by nobody else, as
+#: that of a worker which only the ResourceManager has lost.
 SHORTEST_S = 1.0
-SETTLED_S = 5.0
+SETTLED_S = 1.5
 #: Seconds after a kick during which the news that it announces may still be on its way.
 EXPECTING_S = 10.0
 
@@ -40,7 +41,7 @@ class Watch:
         self._poller.add(self)
 
     def settle(self) -> None:
-        """The start is over: news come by push from now on, a look now and then is enough."""
+        """The start is over: most news come by push from now on, a look now and then is enough."""
         self.settled = True
 
     def kick(self) -> None:

@@ -37,6 +37,7 @@ class KernelStatus:
     pid: int | None = None
     returncode: int | None = None
     text: str = ""
+    cause: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,9 @@ class Link:
         Whether the current generation's supervisor ever confirmed, and whether it is there now.
     kernel, context, container : KernelStatus, ContextStatus, Container
         As last reported.
-    on_log, on_cut, on_tokens : callable or None
-        Called on the hub's loop with the container's output, when the connection was cut, and with an answer
-        to fresh tokens.
+    on_log, on_cut, on_status, on_tokens : callable or None
+        Called on the hub's loop with the container's output, when the connection was cut, when kernel or
+        context were reported, and with an answer to fresh tokens.
     """
 
     def __init__(self, kernel_id: str, loop: asyncio.AbstractEventLoop) -> None:
@@ -126,6 +127,7 @@ class Link:
         self._log_size = 0
         self.on_log: Callable[[bytes], None] | None = None
         self.on_cut: Callable[[], None] | None = None
+        self.on_status: Callable[[], None] | None = None
         self.on_tokens: Callable[[TokensAnswer], None] | None = None
         self.generation = 0
         self._reset(0)
@@ -263,6 +265,8 @@ class Link:
             self._update(kind, message)
         elif kind == "tokens_applied" and self.on_tokens is not None:
             self.on_tokens(read_status(TokensAnswer, message))
+        if kind in ("state", "kernel", "context") and self.on_status is not None:
+            self.on_status()
         self.notify()
 
     def _update(self, kind: str, message: dict[str, Any]) -> None:

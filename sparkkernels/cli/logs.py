@@ -12,7 +12,8 @@ from jupyter_core.paths import jupyter_runtime_dir
 from ..cluster.yarn import YarnBackend
 from ..errors import ConfigurationError, SparkKernelError
 from ..record import read_record, record_directory
-from .access import cluster_settings
+from .access import add_cluster_arguments
+from .applications import backend_of
 
 NAME = "logs"
 SUMMARY = "print the last lines of a kernel's container"
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this command."""
     parser.add_argument("id", metavar="KERNEL_OR_APPLICATION_ID")
     parser.add_argument("-n", "--lines", default="200", help="how many lines at most (default: %(default)s)")
-    parser.add_argument("--hadoop-conf-dir", help="where yarn-site.xml is (default: HADOOP_CONF_DIR)")
+    add_cluster_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> None:
     application_id, kernel_id = resolve(wanted)
     text = live_log(record_directory(kernel_id)) if kernel_id is not None else ""
     if not text and application_id is not None and YARN_APPLICATION_ID.match(application_id):
-        text = yarn_log(application_id, options.hadoop_conf_dir)
+        text = yarn_log(application_id, backend_of(options))
     if not text:
         raise SparkKernelError(f"There is no log of {wanted}.", hint="It may come when its container runs.")
     for line in text.splitlines()[-int(options.lines) :]:
@@ -112,15 +113,13 @@ def tail(path: Path, size: int) -> str:
     return content.decode("utf-8", errors="replace")
 
 
-def yarn_log(application_id: str, hadoop_conf_dir: str | None) -> str:
+def yarn_log(application_id: str, backend: YarnBackend) -> str:
     """What YARN has of it.
 
     Raises
     ------
-    ConfigurationError, ResourceManagerUnavailable
+    NotAllowed, ResourceManagerUnavailable, SparkKernelError
     """
-    settings = cluster_settings({"hadoop_conf_dir": hadoop_conf_dir})
-    backend = YarnBackend(settings.hadoop_conf_dir, settings.spark_home)
     if application_id not in backend.report([application_id]):
         raise SparkKernelError(f"The ResourceManager does not know {application_id}.")
     return backend.logs(application_id, TAIL_BYTES)

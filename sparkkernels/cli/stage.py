@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..cluster.bundle import launchers_bundle
+from ..cluster.hadoop_site import Access
 from ..cluster.spark_home import inspect_spark_home
 from ..cluster.yarn import YarnBackend
 from .access import cluster_settings
@@ -37,7 +38,11 @@ def run(options: argparse.Namespace) -> None:
     settings = cluster_settings({name: getattr(options, name) for name in names})
     home = inspect_spark_home(settings.spark_home)
     backend = YarnBackend(
-        settings.hadoop_conf_dir, settings.spark_home, settings.staging_dir, tuple(settings.staging_admins)
+        settings.hadoop_conf_dir,
+        settings.spark_home,
+        settings.staging_dir,
+        tuple(settings.staging_admins),
+        access=Access(ca_file=settings.ca_file),
     )
     staged = backend.staging().stage(home, launchers_bundle(), tell=lambda text: print(text, flush=True))
     print(f"Spark {home.version}: {staged.archive}")

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 import requests
 
-from ..errors import SparkKernelError
+from ..errors import NotAllowed, SparkKernelError
+from .authority import refused_certificate
 from .hadoop_cli import LOGS_CLI, HadoopCli
 from .resource_manager import Json, ResourceManagerClient
 
@@ -17,6 +18,15 @@ LOGS_CLI_TIMEOUT_S = 60.0
 CONTAINER_LOGS = re.compile(r"/node/containerlogs/(container_[\w]+)/")
 #: What ``org.apache.hadoop.yarn.server.nodemanager.webapp.NMWebServices`` puts around a file.
 CONTENTS = re.compile(r"^LogContents:\n(.*?)\n?^End of LogType:", re.S | re.M)
+
+#: What a NodeManager says that gives out no log for want of Hadoop's native library
+#: (``org.apache.hadoop.io.SecureIOUtils``; the second time Java only says that the class is not there).
+NO_NATIVE_LIBRARY = re.compile(r"Secure IO is not possible|Could not initialize class \S+SecureIOUtils")
+#: What it says of somebody else's log, and of files that do not belong to the application's user
+#: (``org.apache.hadoop.yarn.server.nodemanager.webapp.ContainerLogsUtils``).
+NOT_AUTHORIZED = "is not authorized to view the logs"
+NOT_THE_OWNERS = "doesn't own requested log file"
+ON_THE_WORKER = "Until then it is on the worker only, below yarn.nodemanager.log-dirs."
 
 
 def node_and_container(application: Json) -> tuple[str, str] | None:
@@ -37,10 +47,18 @@ def headed(name: str, text: str) -> str:
     return f"Last lines of {name}:\n{text.strip()}\n" if text.strip() else ""
 
 
-def node_logs(client: ResourceManagerClient, application: Json, tail_bytes: int) -> str:
+def node_logs(client: ResourceManagerClient, application: Json, tail_bytes: int, user: str) -> str:
     """What the NodeManager still has, also for some hours after the end; "" when it has nothing.
 
-    Source: ``GET /ws/v1/node/containers/{id}/logs/{file}?size=-N`` (Hadoop 2.9 and newer).
+    Source: ``GET /ws/v1/node/containers/{id}/logs/{file}?size=-N`` (Hadoop 2.9 and newer). ``user`` is who
+    asks, for messages.
+
+    Raises
+    ------
+    NotAllowed
+        The log is somebody else's.
+    SparkKernelError
+        The NodeManager has it and can't give it out, or is not the one that it should be.
     """
     where = node_and_container(application)
     if where is None:
@@ -50,24 +68,76 @@ def node_logs(client: ResourceManagerClient, application: Json, tail_bytes: int)
         url = f"{where[0]}/ws/v1/node/containers/{where[1]}/logs/{name}"
         try:
             answer = client.get(url, params={"size": str(-tail_bytes // len(FILES))})
-        except requests.RequestException:
+        except requests.RequestException as error:
+            if refused := refused_certificate(error):
+                raise SparkKernelError(
+                    f"The HTTPS certificate of the NodeManager {where[0]} is not trusted: {refused.reason}.",
+                    hint=refused.hint,
+                ) from error
             return ""
         if answer.ok:
             answer.encoding = "utf-8"
             parts.append(headed(name, contents(answer.text)))
+        elif withheld := why_withheld(answer.text, application, user):
+            raise withheld
     return "\n".join(part for part in parts if part)
 
 
+def why_withheld(said: str, application: Json, user: str) -> SparkKernelError | None:
+    """Why a NodeManager gives no log to whoever asks, None when it may only have none."""
+    name, owner = application["id"], application["user"]
+    if NOT_AUTHORIZED in said:
+        return not_allowed(application, user)
+    if NOT_THE_OWNERS in said:
+        return SparkKernelError(
+            f"YARN does not give out the log of {name}: its files do not belong to the account {owner}.",
+            hint="With Kerberos logs can be read where containers run as their users, with YARN's"
+            f" LinuxContainerExecutor. {ON_THE_WORKER}",
+        )
+    if NO_NATIVE_LIBRARY.search(said):
+        return SparkKernelError(
+            f"YARN does not give out the log of {name}: its NodeManager lacks Hadoop's native library.",
+            hint=f"With Kerberos NodeManagers need it (libhadoop.so, `hadoop checknative`). {ON_THE_WORKER}",
+        )
+    return None
+
+
+def not_allowed(application: Json, user: str) -> NotAllowed:
+    """The error for a log that is somebody else's."""
+    return NotAllowed(
+        f"YARN does not let {user} see the log of {application['id']}, which is {application['user']}'s.",
+        hint="Ask as its user, as the service that started it, or as an administrator of YARN.",
+    )
+
+
+def is_hidden(application: Json) -> bool:
+    """Whether the ResourceManager keeps from whoever asks what only those see who may view the application.
+
+    Source: ``org.apache.hadoop.yarn.server.resourcemanager.webapp.dao.AppInfo``, without access.
+    """
+    return not application.get("startedTime") and "amContainerLogs" not in application
+
+
 def aggregated_logs(cli: HadoopCli, application_id: str, user: str, tail_bytes: int) -> str:
-    """What log aggregation put on the file system, "" when there is nothing."""
+    """What log aggregation put on the file system, "" when there is nothing.
+
+    Raises
+    ------
+    SparkKernelError
+        It can't be read from here: Hadoop's ``LogsCLI`` needs ``org.codehaus.jettison``, of which Spark 3.5.9
+        with its Hadoop 3.3.4 has nothing.
+    """
     arguments = ["-applicationId", application_id, "-am", "1", "-log_files", ",".join(FILES)]
     arguments += ["-size", str(-tail_bytes // len(FILES)), "-appOwner", user]
-    try:
-        done = cli.run(LOGS_CLI, arguments, LOGS_CLI_TIMEOUT_S)
-    except SparkKernelError:
-        return ""
+    done = cli.run(LOGS_CLI, arguments, LOGS_CLI_TIMEOUT_S)
     if done.returncode:
-        return ""
+        raise SparkKernelError(
+            f"The log of {application_id} is on the cluster's file system, and Spark's own copy of Hadoop"
+            " can't read it there.",
+            diagnostics="\n".join((done.stderr or done.stdout).strip().splitlines()[-3:]),
+            hint="Where Hadoop is installed, run:"
+            f" yarn logs -applicationId {application_id} -am 1 -appOwner {user}",
+        )
     pieces = re.split(r"^LogType:\s*(\w+)$", done.stdout, flags=re.M)
     parts = [
         headed(name, contents(f"LogType:{name}{text}"))

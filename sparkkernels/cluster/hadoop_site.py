@@ -8,10 +8,10 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import requests
 
+from .authority import AuthoritySession
 from .filesystem import FileSystem, FileSystemUnreachable
 from .fs_shell import FsShell
 from .hadoop_cli import HadoopCli
@@ -43,23 +43,6 @@ class Access:
 
 
 OWN_ACCOUNT = Access()
-
-
-class AuthoritySession(requests.Session):
-    """Believes one file of authorities; by itself requests would prefer what REQUESTS_CA_BUNDLE names.
-
-    Parameters
-    ----------
-    ca_file : str
-    """
-
-    def __init__(self, ca_file: str) -> None:
-        super().__init__()
-        self._ca_file = ca_file
-
-    def merge_environment_settings(self, *settings: Any, **named: Any) -> Any:
-        """Called by requests for each request, with what it was given and what the environment says."""
-        return {**super().merge_environment_settings(*settings, **named), "verify": self._ca_file}
 
 
 class HadoopSite:
@@ -237,6 +220,7 @@ class HadoopSite:
         try:
             web.home()
         except FileSystemUnreachable as error:
-            log.warning("%s Using Hadoop's FsShell, which is slower.", error.message)
+            said = " ".join(part for part in (error.diagnostics, error.hint) if part)
+            log.warning("%s Using Hadoop's FsShell, which is slower. (%s)", error.message, said)
             return None
         return web

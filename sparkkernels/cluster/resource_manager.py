@@ -21,6 +21,7 @@ from yarn_api_client.resource_manager import ResourceManager
 
 from ..errors import CredentialsError, NotAllowed, ResourceManagerUnavailable, SparkKernelError
 from ..states import ApplicationState
+from .authority import refused_certificate
 from .impersonation import impersonation_refused
 
 log = logging.getLogger(__name__)
@@ -175,7 +176,7 @@ class ResourceManagerClient:
 
     def _ask(self, call: Callable[[ResourceManager], YarnResponse]) -> Json:
         """Ask the active ResourceManager; look for it again when it is not the one it was."""
-        tried: dict[str, str] = {}
+        tried: dict[str, Exception] = {}
         active = self._active
         order = sorted(self._addresses, key=lambda address: address != active)
         for address in order:
@@ -185,16 +186,26 @@ class ResourceManagerClient:
                     _refuse_standby(endpoint.cluster_information().data)
                 answer = call(endpoint).data
             except (requests.RequestException, _Standby) as error:
-                tried[address] = explain(error)
+                tried[address] = error
                 continue
             self._active = address
             return cast(Json, answer)
         self._active = None
-        raise ResourceManagerUnavailable(
-            f"The YARN ResourceManager can't be reached: tried {', '.join(tried)}"
-            f" from the yarn-site.xml in HADOOP_CONF_DIR={self._hadoop_conf_dir}.",
-            diagnostics="\n".join(f"{address}: {reason}" for address, reason in tried.items()),
-            hint=HINT,
+        raise self._unavailable(tried)
+
+    def _unavailable(self, tried: Mapping[str, Exception]) -> ResourceManagerUnavailable:
+        """The error for addresses none of which was of use."""
+        where = f"tried {', '.join(tried)} from the yarn-site.xml in HADOOP_CONF_DIR={self._hadoop_conf_dir}."
+        said = "\n".join(f"{address}: {explain(error)}" for address, error in tried.items())
+        refused = next(filter(None, map(refused_certificate, tried.values())), None)
+        if refused is not None:
+            return ResourceManagerUnavailable(
+                f"The HTTPS certificate of the YARN ResourceManager is not trusted: {where}",
+                diagnostics=said,
+                hint=refused.hint,
+            )
+        return ResourceManagerUnavailable(
+            f"The YARN ResourceManager can't be reached: {where}", diagnostics=said, hint=HINT
         )
 
 

@@ -12,6 +12,7 @@ from hdfs.client import Client, _Request
 from hdfs.util import HdfsError
 
 from ..errors import CredentialsError, NotAllowed, SparkKernelError
+from .authority import refused_certificate
 from .filesystem import FileStatus, FileSystem, FileSystemUnreachable
 from .impersonation import impersonation_refused
 
@@ -116,9 +117,14 @@ class WebHdfs(FileSystem):
         try:
             return call()
         except requests.RequestException as error:
+            where = ", ".join(self._addresses)
+            if certificate := refused_certificate(error):
+                raise FileSystemUnreachable(
+                    f"The HTTPS certificate of WebHDFS at {where} is not trusted: {certificate.reason}.",
+                    hint=certificate.hint,
+                ) from error
             raise FileSystemUnreachable(
-                f"WebHDFS at {', '.join(self._addresses)} can't be reached.",
-                diagnostics=type(error).__name__,
+                f"WebHDFS at {where} can't be reached.", diagnostics=type(error).__name__
             ) from error
         except HdfsError as error:
             text, kind = str(error), error.exception or ""

@@ -22,7 +22,7 @@ from . import delegation_tokens, diagnosis
 from .base import ApplicationReport, Backend, FreshTokens
 from .bundle import launchers_bundle
 from .command import REGISTRATION_NAME, granted, parse_spark_defaults, refuse_forced, yarn_command, yarn_conf
-from .container_logs import aggregated_logs, node_logs
+from .container_logs import aggregated_logs, is_hidden, node_logs, not_allowed
 from .hadoop_cli import APPLICATION_CLI
 from .hadoop_site import OWN_ACCOUNT, Access, HadoopSite
 from .homes import check_home
@@ -229,12 +229,20 @@ class YarnBackend(Backend):
         self._clean_up(application_id)
 
     def logs(self, application_id: str, tail_bytes: int = 65536) -> str:
-        """The container's last stdout and stderr, from its NodeManager or from aggregated logs."""
+        """The container's last stdout and stderr, from its NodeManager or from aggregated logs.
+
+        Raises
+        ------
+        NotAllowed
+            It is somebody else's application.
+        """
         site = self._owner(application_id)
         application = site.client.application(application_id)
         if application is None:
             return ""
-        text = node_logs(site.client, application, tail_bytes)
+        if is_hidden(application):
+            raise not_allowed(application, site.user)
+        text = node_logs(site.client, application, tail_bytes, site.user)
         if text or application.get("logAggregationStatus") in (None, "DISABLED", "NOT_START"):
             return text
         return aggregated_logs(site.cli(), application_id, str(application["user"]), tail_bytes)

@@ -44,7 +44,7 @@ class FakeYarn:
 
 
 def use(monkeypatch: pytest.MonkeyPatch, backend: object) -> None:
-    monkeypatch.setattr(logs, "YarnBackend", lambda *_, **__: backend)
+    monkeypatch.setattr(logs, "backend_of", lambda _: backend)
 
 
 def live_kernel(content: str, application_id: str = APPLICATION) -> str:

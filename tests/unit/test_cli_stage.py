@@ -11,6 +11,7 @@ import pytest
 from sparkkernels.cli import stage
 from sparkkernels.cli.main import main
 from sparkkernels.cluster.bundle import Bundle
+from sparkkernels.cluster.hadoop_site import Access
 from sparkkernels.cluster.spark_home import SparkHome
 from sparkkernels.cluster.staging import Staged
 from sparkkernels.errors import NotAllowed
@@ -19,8 +20,8 @@ from sparkkernels.errors import NotAllowed
 class FakeBackend:
     """Stands for YarnBackend and its Staging."""
 
-    def __init__(self, *arguments: Any) -> None:
-        self.arguments = arguments
+    def __init__(self, *arguments: Any, access: Access) -> None:
+        self.arguments = (*arguments, access.ca_file)
 
     def staging(self) -> FakeBackend:
         return self
@@ -63,8 +64,9 @@ def test_settings_come_from_the_environment(
     monkeypatch.setenv("SPARKKERNELS_SPARK_HOME", spark_home)
     monkeypatch.setenv("SPARKKERNELS_STAGING_DIR", "/apps/sparkkernels")
     monkeypatch.setenv("SPARKKERNELS_STAGING_ADMINS", '["ops"]')
+    monkeypatch.setenv("SPARKKERNELS_CA_FILE", "/etc/ca.pem")
     assert main(["stage"]) == 0
-    expected = f"with ('/etc/hadoop', '{spark_home}', '/apps/sparkkernels', ('ops',))"
+    expected = f"with ('/etc/hadoop', '{spark_home}', '/apps/sparkkernels', ('ops',), '/etc/ca.pem')"
     assert capsys.readouterr().out.startswith(expected)
 
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from sparkkernels.cluster.base import ApplicationReport
-from sparkkernels.cluster.container_logs import contents, node_and_container
+from sparkkernels.cluster.container_logs import (
+    aggregated_logs,
+    contents,
+    is_hidden,
+    node_and_container,
+    why_withheld,
+)
 from sparkkernels.cluster.diagnosis import cause_of_death, tidy
+from sparkkernels.cluster.hadoop_cli import HadoopCli
 from sparkkernels.cluster.yarn import check_tags, report_from
-from sparkkernels.errors import ConfigurationError
+from sparkkernels.errors import ConfigurationError, NotAllowed, SparkKernelError
 from sparkkernels.states import ApplicationState, FinalStatus
 
 HEAD = (
@@ -188,3 +199,74 @@ def test_tags_that_yarn_would_refuse(tags: tuple[str, ...]) -> None:
 
 def test_tags_that_yarn_takes() -> None:
     check_tags(("sparkkernels", "5b2c0e4e-9a3a-4a55-9b16-3a7f0a1f9f10", "server-1"))
+
+
+OF_ALICE = {"id": "application_1_0001", "user": "alice"}
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "words"),
+    [
+        (
+            "User [bob] is not authorized to view the logs for application application_1_0001",
+            NotAllowed,
+            "YARN does not let bob see the log of application_1_0001, which is alice's.",
+        ),
+        (
+            "Application submitted by 'alice' doesn't own requested log file : stdout",
+            SparkKernelError,
+            "its files do not belong to the account alice.",
+        ),
+        (
+            "java.lang.RuntimeException: Secure IO is not possible without native code extensions.",
+            SparkKernelError,
+            "its NodeManager lacks Hadoop's native library.",
+        ),
+        (
+            "Could not initialize class org.apache.hadoop.io.SecureIOUtils",
+            SparkKernelError,
+            "its NodeManager lacks Hadoop's native library.",
+        ),
+    ],
+)
+def test_why_a_nodemanager_gives_out_no_log(said: str, kind: type[SparkKernelError], words: str) -> None:
+    withheld = why_withheld(said, OF_ALICE, "bob")
+    assert type(withheld) is kind
+    assert withheld.message.endswith(words) and withheld.hint
+
+
+def test_a_log_that_is_not_there_is_not_withheld() -> None:
+    assert why_withheld("Cannot find this log on the local disk.", OF_ALICE, "alice") is None
+
+
+def test_what_strangers_see_of_an_application() -> None:
+    assert is_hidden({**OF_ALICE, "state": "RUNNING", "startedTime": 0})
+    assert not is_hidden({**OF_ALICE, "state": "ACCEPTED", "startedTime": 1700000000000})
+
+
+class Cli(HadoopCli):
+    """Hadoop's tools, all of which end like this one."""
+
+    def __init__(self, *done: Any) -> None:
+        self._done = done
+
+    def run(self, main: str, arguments: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
+        assert arguments[:2] == ["-applicationId", "application_1_0001"] and arguments[-1] == "alice"
+        return subprocess.CompletedProcess([main], *self._done)
+
+
+def test_an_aggregated_log() -> None:
+    text = "Container: c on h\nLogType:stdout\nLogLength:5\nLogContents:\nkept\nEnd of LogType:stdout\n"
+    found = aggregated_logs(Cli(0, text, ""), "application_1_0001", "alice", 1000)
+    assert found == "Last lines of stdout:\nkept\n"
+
+
+def test_an_aggregated_log_that_sparks_own_hadoop_cant_read_names_the_command_that_can() -> None:
+    said = (
+        "Error: Unable to initialize main class org.apache.hadoop.yarn.client.cli.LogsCLI\n"
+        "Caused by: java.lang.NoClassDefFoundError: org/apache/hadoop/shaded/org/codehaus/jettison/json/X"
+    )
+    with pytest.raises(SparkKernelError, match="Spark's own copy of Hadoop can't read it") as caught:
+        aggregated_logs(Cli(1, "", said), "application_1_0001", "alice", 1000)
+    assert "NoClassDefFoundError" in caught.value.diagnostics
+    assert caught.value.hint.endswith("yarn logs -applicationId application_1_0001 -am 1 -appOwner alice")

@@ -12,15 +12,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from sparkkernels.cluster.authority import AUTHORITY_HINT, NAME_HINT, refused_certificate
+from sparkkernels.cluster.container_logs import node_logs
 from sparkkernels.cluster.fs_shell import FsShell
 from sparkkernels.cluster.hadoop_site import Access, HadoopSite
 from sparkkernels.cluster.webhdfs import WebHdfs
-from sparkkernels.errors import ResourceManagerUnavailable
+from sparkkernels.errors import ConfigurationError, ResourceManagerUnavailable, SparkKernelError
 
 SITE = "<configuration>{}</configuration>"
 PROPERTY = "<property><name>{}</name><value>{}</value></property>"
@@ -117,8 +120,54 @@ def test_without_it_nothing_is_asked_and_the_reason_is_told(
     site: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = HadoopSite(site[0])
-    with pytest.raises(ResourceManagerUnavailable) as caught:
+    with pytest.raises(
+        ResourceManagerUnavailable, match="certificate of the YARN ResourceManager is not"
+    ) as caught:
         cluster.client.check()
     assert "TLS: unable to get local issuer certificate" in caught.value.diagnostics
+    assert caught.value.hint == AUTHORITY_HINT
     monkeypatch.setattr(cluster, "cli", lambda: None)  # no Spark is here
     assert isinstance(cluster.file_system(), FsShell)
+
+
+def test_a_name_that_the_certificate_is_not_for_and_a_log_behind_it(site: tuple[str, str]) -> None:
+    directory, authority = site
+    address = HadoopSite(directory).conf.resource_managers()[0].replace("127.0.0.1", "localhost")
+    client = HadoopSite(directory, access=Access(ca_file=authority)).client
+    with pytest.raises(requests.RequestException) as caught:
+        client.get(f"{address}/ws/v1/node/info")
+    refused = refused_certificate(caught.value)
+    assert (
+        refused is not None and refused.reason.startswith("Hostname mismatch") and refused.hint == NAME_HINT
+    )
+    application = {"amContainerLogs": f"{address}/node/containerlogs/container_1_0001_01_000001/alice"}
+    with pytest.raises(
+        SparkKernelError, match=r"certificate of the NodeManager https://\S+ is not trusted: Host"
+    ):
+        node_logs(client, application, 1000, "alice")
+
+
+def test_a_request_that_fails_otherwise_says_nothing_of_certificates() -> None:
+    for error in (
+        requests.ConnectionError("connection refused"),
+        requests.exceptions.SSLError("wrong version"),
+    ):
+        assert refused_certificate(error) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "There is no"), ("", "holds no"), ("PEM?", "holds no"), (Path, "can't be read")],
+)
+def test_a_ca_file_of_no_use_is_told_before_anything_is_asked(
+    tmp_path: Path, content: str | type | None, words: str
+) -> None:
+    path = tmp_path / "ca.pem"
+    if isinstance(content, str):
+        path.write_text(content)
+    elif content is not None:
+        path.mkdir()
+    (tmp_path / "core-site.xml").write_text(SITE.format(""))
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        HadoopSite(str(tmp_path), access=Access(ca_file=str(path))).session()
+    assert str(path) in caught.value.message

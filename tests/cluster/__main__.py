@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         "--kerberos", action="store_true", help="with a KDC, and nobody believed without a ticket"
     )
     up.add_argument("--ha", action="store_true", help="with two ResourceManagers, rm1 and rm2")
+    up.add_argument("--https", action="store_true", help="with web servers that speak HTTPS only")
     up.add_argument("--directory", type=Path, metavar="DIR", help="a new or empty directory for everything")
     commands.add_parser("down", parents=[common], help="end it and remove everything of it")
     commands.add_parser("env", parents=[common], help="print shell exports to use it by hand")
@@ -99,6 +100,7 @@ def _up(options: argparse.Namespace) -> None:
         directory=options.directory,
         kerberos=options.kerberos,
         ha=options.ha,
+        https=options.https,
     )
     print(f"The cluster is up after {time.monotonic() - started:.1f} s, in {cluster.directory}.")
     option = "" if options.name == "default" else f" --name {options.name}"

@@ -16,6 +16,7 @@ import pytest
 from jupyter_client.manager import AsyncKernelManager
 
 from sparkkernels.cli.main import main as sparkkernels_command
+from sparkkernels.cluster.hadoop_site import Access, HadoopSite
 from tests.leaks import Leaks
 from tests.leaks import nothing_left as nothing_left_here
 
@@ -81,8 +82,8 @@ def no_leaks(cluster: Cluster, directory: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture(scope="session")
 def secure_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Real daemons with Kerberos and two ResourceManagers, Spark staged on it by HDFS's superuser."""
-    with secure(tmp_path_factory.mktemp("hdfs"), f"secure-{os.getpid()}", ha=True) as running:
+    """Real daemons with Kerberos, HTTPS only and two ResourceManagers; Spark staged by HDFS's superuser."""
+    with secure(tmp_path_factory.mktemp("hdfs"), f"secure-{os.getpid()}", ha=True, https=True) as running:
         yield running
 
 
@@ -121,6 +122,25 @@ def secured(secure_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def service(cluster: Cluster) -> dict[str, str]:
     """The settings of a server that holds the service's keytab."""
     return {"principal": cluster.principal("jupyter"), "keytab": str(cluster.keytab("jupyter"))}
+
+
+def access(cluster: Cluster, name: str) -> Access:
+    """How somebody proves who they are with a keytab of their own."""
+    return Access(cluster.principal(name), str(cluster.keytab(name)), str(cluster.ca_file or ""))
+
+
+def as_user(cluster: Cluster, name: str) -> HadoopSite:
+    """The cluster as somebody has it who holds a keytab of their own."""
+    return HadoopSite(str(cluster.conf_dir), os.environ.get("SPARK_HOME", ""), access=access(cluster, name))
+
+
+def ticket(
+    cluster: Cluster, directory: Path, monkeypatch: pytest.MonkeyPatch, name: str, **more: str
+) -> None:
+    """What `kinit` does for the account that a server runs as."""
+    cache = directory / f"ticket-{name}"
+    cluster.kinit(name, cache, **more)
+    monkeypatch.setenv("KRB5CCNAME", f"FILE:{cache}")
 
 
 def act_for(monkeypatch: pytest.MonkeyPatch, cluster: Cluster, user: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from jupyter_client.manager import AsyncKernelManager
 from sparkkernels.errors import SparkKernelError
 
 from .conftest import LIMIT_S, install
+from .harness import Cluster
 
 
 async def failed_start(directory: Path, argv: list[str] | None = None, **settings: Any) -> SparkKernelError:
@@ -36,6 +38,16 @@ async def failed_start_of(name: str) -> SparkKernelError:
         await asyncio.wait_for(AsyncKernelManager(kernel_name=name).start_kernel(), LIMIT_S)
     check_words(caught.value)
     return caught.value
+
+
+async def refused_at_once(cluster: Cluster, directory: Path, **settings: Any) -> SparkKernelError:
+    """A start that fails within seconds, before YARN hears of it."""
+    before = len(cluster.applications())
+    begun = time.monotonic()
+    error = await failed_start(directory, **settings)
+    assert time.monotonic() - begun < 15
+    assert len(cluster.applications()) == before
+    return error
 
 
 def check_words(error: SparkKernelError) -> None:

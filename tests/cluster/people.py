@@ -5,8 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import pwd
+import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -57,6 +58,13 @@ def remove_old() -> None:
             _run(["userdel", "--force", account.pw_name])
     for path in SUDOERS.glob(f"{MARK}-*"):
         path.unlink()
+
+
+def give_away(directories: Iterable[Path], owner: str) -> None:
+    """Have containers' logs belong to somebody, as they do where containers run as their users."""
+    for directory in directories:
+        for path in (directory, *directory.iterdir()):
+            shutil.chown(path, owner)
 
 
 @contextmanager

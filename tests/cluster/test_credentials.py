@@ -16,30 +16,15 @@ import pytest
 from sparkkernels.cli.main import main as sparkkernels_command
 from sparkkernels.cluster.hadoop_site import Access, HadoopSite
 from sparkkernels.cluster.homes import CREATE_COMMAND
-from sparkkernels.errors import ConfigurationError, CredentialsError, NotAllowed, SparkKernelError
+from sparkkernels.errors import ConfigurationError, CredentialsError, NotAllowed
 
-from .conftest import Kernels, act_for, service
-from .failed_start import failed_start
+from .conftest import Kernels, act_for, as_user, service, ticket
+from .failed_start import refused_at_once
 from .harness import Cluster
 
 pytestmark = [pytest.mark.timeout(300)]
 
 WHO = "print(sc._jvm.org.apache.hadoop.security.UserGroupInformation.getCurrentUser().getUserName())"
-
-
-def ticket(
-    cluster: Cluster, directory: Path, monkeypatch: pytest.MonkeyPatch, name: str, **more: str
-) -> None:
-    """What `kinit` does for the account that a server runs as."""
-    cache = directory / f"ticket-{name}"
-    cluster.kinit(name, cache, **more)
-    monkeypatch.setenv("KRB5CCNAME", f"FILE:{cache}")
-
-
-def as_user(cluster: Cluster, name: str) -> HadoopSite:
-    """The cluster as somebody has it who holds a keytab of their own."""
-    access = Access(cluster.principal(name), str(cluster.keytab(name)))
-    return HadoopSite(str(cluster.conf_dir), os.environ.get("SPARK_HOME", ""), access=access)
 
 
 async def test_with_a_ticket_of_ones_own_the_kernel_is_that_user(
@@ -71,7 +56,7 @@ async def test_with_a_ticket_of_ones_own_the_kernel_is_that_user(
         with pytest.raises(NotAllowed):
             bob.client.kill(application_id)
         logs = urlsplit(app["amContainerLogs"])
-        node = f"http://{logs.netloc}/ws/v1/node/containers/{logs.path.split('/')[3]}/logs/stdout"
+        node = f"{logs.scheme}://{logs.netloc}/ws/v1/node/containers/{logs.path.split('/')[3]}/logs/stdout"
         answer = bob.client.get(node)
         assert not answer.ok and "User [bob] is not authorized" in answer.text
         assert (await notebook.ok("1 + 1")).value == "2"
@@ -153,9 +138,10 @@ def test_a_clock_that_is_wrong_is_told(secured: Cluster, tmp_path: Path, offset:
     secured.kinit("alice", cache)
     code = (
         "import os, sys\n"
-        "from sparkkernels.cluster.hadoop_site import HadoopSite\n"
+        "from sparkkernels.cluster.hadoop_site import Access, HadoopSite\n"
         "from sparkkernels.errors import CredentialsError\n"
-        "try:\n    HadoopSite(os.environ['HADOOP_CONF_DIR']).client.check()\n"
+        "access = Access(ca_file=os.environ['SPARKKERNELS_CA_FILE'])\n"
+        "try:\n    HadoopSite(os.environ['HADOOP_CONF_DIR'], access=access).client.check()\n"
         "except CredentialsError as error:\n    print(error.message, error.hint)\n"
     )
     done = subprocess.run(
@@ -196,19 +182,9 @@ async def test_homes_are_made_by_hdfs_superuser_and_by_nobody_else(
     assert capsys.readouterr().out == "erin has no home: there is no /user/erin.\n"
     try:
         ticket(secured, tmp_path, monkeypatch, "carol")
-        site = HadoopSite(str(secured.conf_dir))
+        site = HadoopSite(str(secured.conf_dir), access=Access(ca_file=str(secured.ca_file)))
         site.file_system().set_mode("/user/carol", 0o500)
         error = await refused_at_once(secured, tmp_path)
         assert isinstance(error, NotAllowed) and "may not write" in error.message
     finally:
         secured.hdfs_delete("/user/carol")
-
-
-async def refused_at_once(cluster: Cluster, directory: Path, **settings: Any) -> SparkKernelError:
-    """A start that fails within seconds, before YARN hears of it."""
-    before = len(cluster.applications())
-    begun = time.monotonic()
-    error = await failed_start(directory, **settings)
-    assert time.monotonic() - begun < 15
-    assert len(cluster.applications()) == before
-    return error

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-import urllib.request
 import uuid
 from pathlib import Path
 
 import pytest
+import requests
 
 from sparkkernels.relay.hub import shared_hub
 from tests.leaks import Leaks
 
-from .conftest import Kernels, act_for
+from .conftest import Kernels, act_for, as_user
 from .harness import Cluster
 from .notebook import Notebook
 from .secrets_scan import (
@@ -78,6 +78,19 @@ async def leaks_of_a_live_kernel(notebook: Notebook, secrets: Secrets, cluster: 
     return found
 
 
+def leaked_by_pages(
+    secrets: Secrets, cluster: Cluster, application_id: str, session: requests.Session
+) -> list[str]:
+    """What the kernel's owner finds on Spark's pages, through the ResourceManager's proxy."""
+    found = []
+    proxy = f"{cluster.resource_manager_url}/proxy/{application_id}"
+    for page in ("environment/", f"api/v1/applications/{application_id}/environment"):
+        answer = session.get(f"{proxy}/{page}", timeout=60)
+        assert answer.ok and b"spark.app.name" in answer.content
+        found += told(secrets.found_in(answer.content), f"Spark's page {page}")
+    return found
+
+
 def leaks_of_the_past(
     secrets: Secrets, cluster: Cluster, events: str, caplog: pytest.LogCaptureFixture
 ) -> list[str]:
@@ -108,12 +121,7 @@ async def test_a_kernels_secrets_are_nowhere_where_others_look(
             assert secrets.found_in_file(Path(notebook.manager.connection_file))  # the scan can find them
             found = await leaks_of_a_live_kernel(notebook, secrets, staged)
             found += leaked_by_modes(secrets, [leaks.runtime, leaks.temporary])
-            proxy = f"{staged.resource_manager_url}/proxy/{notebook.application_id}"
-            for page in ("environment/", f"api/v1/applications/{notebook.application_id}/environment"):
-                with urllib.request.urlopen(f"{proxy}/{page}", timeout=60) as answer:
-                    content = answer.read()
-                assert b"spark.app.name" in content
-                found += told(secrets.found_in(content), f"Spark's page {page}")
+            found += leaked_by_pages(secrets, staged, notebook.application_id, requests.Session())
         found += leaks_of_the_past(secrets, staged, events, caplog)
         assert not found
     finally:
@@ -135,6 +143,8 @@ async def test_nor_are_those_of_a_service_with_a_keytab_that_acts_for_somebody(
         async with secure_kernels(spark_conf=events_conf(events, secured)) as notebook:
             secrets = Secrets.of(notebook, relay_key=relay_key(), keytab=keytab.read_bytes())
             found = await leaks_of_a_live_kernel(notebook, secrets, secured)
+            alice = as_user(secured, "alice").session()
+            found += leaked_by_pages(secrets, secured, notebook.application_id, alice)
         found += leaks_of_the_past(secrets, secured, events, caplog)
         assert not found
     finally:

@@ -18,9 +18,9 @@ import psutil
 import pytest
 import zmq
 
-from sparkkernels.cluster.hadoop_site import Access, HadoopSite
+from sparkkernels.cluster.hadoop_site import HadoopSite
 
-from .conftest import Kernels
+from .conftest import Kernels, access
 from .harness import Cluster
 from .notebook import Notebook
 
@@ -130,9 +130,7 @@ def look_at_the_page(cluster: Cluster, port: int | None, application_id: str) ->
     [app] = [app for app in cluster.applications() if app["id"] == application_id]
     page = f"{app['trackingUrl']}environment/"
     for name, allowed in (("alice", True), ("bob", False)):
-        site = HadoopSite(
-            str(cluster.conf_dir), access=Access(cluster.principal(name), str(cluster.keytab(name)))
-        )
+        site = HadoopSite(str(cluster.conf_dir), access=access(cluster, name))
         answer = site.session().get(page, timeout=20)
         assert (SECRET in answer.text) == allowed, (name, answer.status_code, answer.text[:500])
         assert answer.ok == allowed

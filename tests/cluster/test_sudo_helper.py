@@ -30,7 +30,7 @@ from .conftest import FINAL, SHARED_STAGING, Kernels, install
 from .failed_start import failed_start
 from .harness import Cluster
 from .open_python import open_python
-from .people import as_person, people, processes_of, sudoers
+from .people import as_person, give_away, people, processes_of, sudoers
 
 pytestmark = [pytest.mark.timeout(300)]
 
@@ -100,6 +100,7 @@ def host(secure_cluster: Cluster) -> Iterator[Host]:
                 "keytab": str(keytab),
                 "krb5_config": str(secure_cluster.krb5_conf),
                 "hadoop_conf_dir": str(secure_cluster.conf_dir),
+                "ca_file": str(secure_cluster.ca_file),
                 "spark_home": spark_home.strip(),
                 "java_home": secure_cluster.environment()["JAVA_HOME"],
                 "staging_dir": SHARED_STAGING,
@@ -212,6 +213,8 @@ def test_a_persons_own_server_starts_a_kernel_that_nobody_else_can_touch(
         assert ask(user) == "'alice'"
         [app] = [app for app in secured.applications() if app["id"] == application_id]
         assert app["user"] == "alice"
+        ask("sc._jvm.System.err.println('a line of hers')")
+        give_away(secured.log_directories(application_id), "alice")
         nobody_else_touches(helped, application_id)
         assert ask("40 + 2") == "42"
         alice.stdin.close()  # she goes, and leaves the kernel to the interpreter's exit
@@ -250,8 +253,7 @@ def nobody_else_touches(host: Host, application_id: str) -> None:
         assert error["message"] == f"{application_id} is not a Spark kernel of bob."
     assert answers[3]["done"] == []
     answers = {answer.get("id"): answer for answer in host.say("alice", *asked[1:])}
-    # A NodeManager with Kerberos but without Hadoop's native library gives out no log: it may be empty.
-    assert "done" in answers[2] and answers[3]["done"][0]["state"] == "RUNNING"
+    assert "a line of hers" in answers[2]["done"] and answers[3]["done"][0]["state"] == "RUNNING"
     fresh = tokens_from_json(answers[4]["done"])
     [token] = decode(fresh.credentials).values()
     assert b"alice" in token.identifier and round(fresh.life_s) == 86400

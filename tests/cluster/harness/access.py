@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.cluster.harness.layout import Layout
 from tests.cluster.harness.resource_manager import ResourceManager
 from tests.cluster.harness.web import Authenticate, by_name
@@ -13,11 +15,18 @@ def authentication(layout: Layout) -> Authenticate:
     return layout.realm.negotiate if layout.realm else by_name
 
 
+def authority(layout: Layout) -> Path | None:
+    """Give the file with whom to believe; None without HTTPS."""
+    return layout.tls.ca_file if layout.tls else None
+
+
 def resource_manager(layout: Layout) -> ResourceManager:
     """Give the ResourceManager, asked by the administrator."""
-    return ResourceManager(layout.resource_manager_urls, layout.administrator, authentication(layout))
+    return ResourceManager(
+        layout.resource_manager_urls, layout.administrator, authentication(layout), authority(layout)
+    )
 
 
 def webhdfs(layout: Layout) -> WebHdfs:
     """Give HDFS, asked by its superuser."""
-    return WebHdfs(layout.namenode_url, layout.superuser, authentication(layout))
+    return WebHdfs(layout.namenode_url, layout.superuser, authentication(layout), authority(layout))

@@ -9,9 +9,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tests.cluster.harness.errors import HarnessError
+
+#: Group, name and version on Maven Central.
+Artifact = tuple[str, str, str]
 
 HADOOP_VERSION = "3.5.0"
 MAVEN_TIMEOUT_S = 15 * 60
@@ -27,6 +31,7 @@ _HADOOP_ARTIFACTS = (
     "hadoop-yarn-client",
 )
 _LOGGING = ("org.slf4j", "slf4j-reload4j", "1.7.36")
+_ALONE = "<exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions>"
 _PLUGIN = ("org.apache.maven.plugins", "maven-dependency-plugin", "3.8.1")
 
 
@@ -77,20 +82,44 @@ def hadoop_jars() -> Path:
     HarnessError
         When Maven is missing or fails.
     """
-    pom = _pom()
+    hadoop = [("org.apache.hadoop", name, HADOOP_VERSION) for name in _HADOOP_ARTIFACTS]
+    pom = _pom([_dependency(artifact) for artifact in [*hadoop, _LOGGING]])
     digest = hashlib.sha256(pom.encode()).hexdigest()[:12]
-    target = cache_directory() / f"hadoop-{HADOOP_VERSION}-{digest}"
+
+    def make(directory: Path) -> Path:
+        print(f"Fetching the jars of Hadoop {HADOOP_VERSION} (100 MB, only once) ...", file=sys.stderr)
+        return _download(pom, directory)
+
+    return cached(f"hadoop-{HADOOP_VERSION}-{digest}", make)
+
+
+def cached(name: str, make: Callable[[Path], Path]) -> Path:
+    """Give a directory of the cache, made once.
+
+    Parameters
+    ----------
+    name : str
+        What it is called; changes with what is in it.
+    make : callable
+        Given an empty directory, makes it there and returns it.
+    """
+    target = cache_directory() / name
     if not target.is_dir():
         cache_directory().mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f"{target.name}.", dir=cache_directory()) as temporary:
-            jars = _download(pom, Path(temporary))
+        with tempfile.TemporaryDirectory(prefix=f"{name}.", dir=cache_directory()) as temporary:
+            made = make(Path(temporary))
             try:
                 # A rename is atomic: whoever finds the directory finds all of it.
-                jars.rename(target)
+                made.rename(target)
             except OSError:
                 if not target.is_dir():
                     raise
     return target
+
+
+def single_jars(artifacts: Iterable[Artifact], directory: Path) -> Path:
+    """Let Maven fetch these artifacts and nothing they depend on; returns where they are."""
+    return _download(_pom([_dependency(artifact, _ALONE) for artifact in artifacts]), directory)
 
 
 def _download(pom: str, directory: Path) -> Path:
@@ -98,7 +127,6 @@ def _download(pom: str, directory: Path) -> Path:
     maven = shutil.which("mvn")
     if maven is None:
         raise HarnessError("Hadoop's jars are fetched with Maven: install Debian's package maven.")
-    print(f"Fetching the jars of Hadoop {HADOOP_VERSION} (100 MB, only once) ...", file=sys.stderr)
     (directory / "pom.xml").write_text(pom)
     jars = directory / "jars"
     command = [maven, "-B", "-q", "dependency:copy-dependencies", f"-DoutputDirectory={jars}"]
@@ -132,10 +160,9 @@ def _java_version(home: Path) -> str | None:
     return match[1] if match else None
 
 
-def _pom() -> str:
-    """Write the pom: its text names the cache, so it holds nothing that varies."""
-    hadoop = [("org.apache.hadoop", name, HADOOP_VERSION) for name in _HADOOP_ARTIFACTS]
-    dependencies = "\n".join(f"    <dependency>{_coordinates(a)}</dependency>" for a in [*hadoop, _LOGGING])
+def _pom(entries: Iterable[str]) -> str:
+    """Write a pom: the text of Hadoop's names the cache, so it holds nothing that varies."""
+    dependencies = "\n".join(entries)
     return f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   {_coordinates(("sparkkernels.tests", "cluster", "1"))}
@@ -152,7 +179,12 @@ def _pom() -> str:
 """
 
 
-def _coordinates(artifact: tuple[str, str, str]) -> str:
+def _dependency(artifact: Artifact, more: str = "") -> str:
+    """Write a dependency as XML."""
+    return f"    <dependency>{_coordinates(artifact)}{more}</dependency>"
+
+
+def _coordinates(artifact: Artifact) -> str:
     """Write Maven coordinates as XML."""
     group, name, version = artifact
     return f"<groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version>"

@@ -50,6 +50,7 @@ class Cluster(WithCredentials):
         *,
         kerberos: bool = False,
         ha: bool = False,
+        https: bool = False,
     ) -> Cluster:
         """Bring a cluster up; it is complete, or nothing of it is left.
 
@@ -69,6 +70,8 @@ class Cluster(WithCredentials):
             proxy alice and bob; carol and dave have principals, but no homes in HDFS.
         ha : bool
             Whether there are two ResourceManagers, rm1 and rm2, of which `transition` makes one active.
+        https : bool
+            Whether web servers speak HTTPS only, with a certificate for localhost by the authority `ca_file`.
 
         Returns
         -------
@@ -80,7 +83,8 @@ class Cluster(WithCredentials):
         HarnessError
             When something is missing, the name is taken, or a daemon does not come up.
         """
-        return cls(lifecycle.bring_up(name, Options(hosts, kerberos, ha, extra_site or {}), directory))
+        options = Options(hosts, kerberos, ha, https, extra_site or {})
+        return cls(lifecycle.bring_up(name, options, directory))
 
     @classmethod
     def attach(cls, name: str = "default") -> Cluster:
@@ -175,6 +179,18 @@ class Cluster(WithCredentials):
         return self._resource_manager.url()
 
     @property
+    def ca_file(self) -> Path | None:
+        """The authority to believe when asking web servers: PEM; None without HTTPS."""
+        return self._layout.tls.ca_file if self._layout.tls else None
+
+    @property
+    def other_ca_file(self) -> Path:
+        """Another authority of the same name, which has not signed the web servers' certificate."""
+        if self._layout.tls is None:
+            raise HarnessError(f"The cluster {self.name!r} has no HTTPS: `up --https`.")
+        return self._layout.tls.other_ca_file
+
+    @property
     def host_address(self) -> str:
         """The address of this machine as the workers see it."""
         return self._layout.host if self._layout.subnet else "127.0.0.1"
@@ -195,6 +211,8 @@ class Cluster(WithCredentials):
         if self._layout.realm:
             own["KRB5_CONFIG"] = str(self._layout.realm.conf)
             own["SPARK_SUBMIT_OPTS"] = self._layout.realm.java_option
+        if self.ca_file:
+            own["SPARKKERNELS_CA_FILE"] = str(self.ca_file)
         return own
 
     def daemon(self, name: str) -> Daemon:

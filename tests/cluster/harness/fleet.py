@@ -7,6 +7,7 @@ from tests.cluster.harness.daemon import Daemon, Program
 from tests.cluster.harness.jvm import environment, java_command
 from tests.cluster.harness.layout import Layout
 from tests.cluster.harness.membership import daemon_mark, kdc_mark
+from tests.cluster.harness.native import classes, library_option
 from tests.cluster.harness.network import Worker
 from tests.cluster.harness.processes import MARK
 from tests.cluster.harness.readiness import Readiness
@@ -78,7 +79,10 @@ def make_daemons(layout: Layout) -> list[Daemon]:
 def _java(layout: Layout, kind: str, place: str, name: str, *options: str) -> Program:
     """Give what a daemon of Hadoop's runs."""
     mark = daemon_mark(layout.directory, name)
-    command = java_command(layout, place, MAIN_CLASSES[kind], mark, *options)
+    first = None
+    if kind == "nodemanager" and layout.native:
+        options, first = (*options, library_option(layout.native)), classes(layout.native)
+    command = java_command(layout, place, MAIN_CLASSES[kind], mark, *options, first=first)
     return Program(command, environment(layout, place), mark)
 
 

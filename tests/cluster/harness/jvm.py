@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import pwd
+from pathlib import Path
 
 from tests.cluster.harness.layout import Layout
 from tests.cluster.harness.processes import MARK
 
 
-def java_command(layout: Layout, place: str, main_class: str, *options: str) -> list[str]:
+def java_command(
+    layout: Layout, place: str, main_class: str, *options: str, first: Path | None = None
+) -> list[str]:
     """Give the command line of a Hadoop class: a small JVM that starts fast rather than runs fast.
 
     Parameters
@@ -22,6 +25,8 @@ def java_command(layout: Layout, place: str, main_class: str, *options: str) -> 
         What to run.
     *options : str
         More JVM options.
+    first : Path, optional
+        What is on the classpath before the jars.
 
     Returns
     -------
@@ -42,7 +47,8 @@ def java_command(layout: Layout, place: str, main_class: str, *options: str) -> 
     if layout.subnet and place == "host":
         # Lookups of the workers' addresses end here, not in a time-out of the site's name servers.
         command.append(f"-Djdk.net.hosts.file={layout.hosts_file}")
-    return [*command, "-cp", f"{layout.server_conf(place)}:{layout.jars}/*", main_class]
+    classpath = [str(layout.server_conf(place)), *([str(first)] if first else []), f"{layout.jars}/*"]
+    return [*command, "-cp", ":".join(classpath), main_class]
 
 
 def java(layout: Layout) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.cluster.harness.kerberos import Realm
 from tests.cluster.harness.membership import workers_directory
+from tests.cluster.harness.tls import Tls
 
 #: The ids of two ResourceManagers that take turns.
 MANAGER_IDS = ("rm1", "rm2")
@@ -24,6 +25,9 @@ WORKER_PORTS = {
 }
 
 Sites = dict[str, dict[str, str]]
+
+#: The fields of a layout that are paths.
+_PATHS = ("directory", "java_home", "jars", "native")
 
 
 def host_ports(*, kerberos: bool = False, ha: bool = False) -> tuple[str, ...]:
@@ -105,6 +109,10 @@ class Layout:
         Whether users prove who they are.
     manager_ids : tuple of str
         The ids of the ResourceManagers where there are several; empty where there is one.
+    https : bool
+        Whether web servers speak HTTPS only.
+    native : Path or None
+        Hadoop's native library, for NodeManagers that prove who owns a log; None to do without.
     """
 
     name: str
@@ -119,11 +127,23 @@ class Layout:
     extra_sites: Sites
     kerberos: bool = False
     manager_ids: tuple[str, ...] = ()
+    https: bool = False
+    native: Path | None = None
 
     @property
     def realm(self) -> Realm | None:
         """The Kerberos realm; None without Kerberos."""
         return Realm(self.directory) if self.kerberos else None
+
+    @property
+    def tls(self) -> Tls | None:
+        """Keys and certificates; None without HTTPS."""
+        return Tls(self.directory) if self.https else None
+
+    @property
+    def scheme(self) -> str:
+        """What URLs of web servers begin with."""
+        return "https" if self.https else "http"
 
     @property
     def superuser(self) -> str:
@@ -179,20 +199,20 @@ class Layout:
     def resource_manager_urls(self) -> dict[str, str]:
         """The URLs of the ResourceManagers' web services, without a path, by id."""
         return {
-            manager_id: f"http://{self.host}:{self.ports[f'{name}-http']}"
+            manager_id: f"{self.scheme}://{self.host}:{self.ports[f'{name}-http']}"
             for manager_id, name in self.managers.items()
         }
 
     @property
     def namenode_url(self) -> str:
         """The URL of the NameNode's web server, without a path."""
-        return f"http://{self.host}:{self.ports['namenode-http']}"
+        return f"{self.scheme}://{self.host}:{self.ports['namenode-http']}"
 
     def save(self) -> None:
         """Write the plan into the cluster's directory, for other processes."""
         document = asdict(self)
-        for key in ("directory", "java_home", "jars"):
-            document[key] = str(document[key])
+        for key in _PATHS:
+            document[key] = document[key] and str(document[key])
         temporary = _file(self.directory).with_suffix(".new")
         temporary.write_text(json.dumps(document, indent=2))
         temporary.rename(_file(self.directory))
@@ -204,8 +224,8 @@ class Layout:
             document: dict[str, Any] = json.loads(_file(directory).read_text())
         except FileNotFoundError:
             return None
-        for key in ("directory", "java_home", "jars"):
-            document[key] = Path(document[key])
+        for key in _PATHS:
+            document[key] = document[key] and Path(document[key])
         document["nodes"] = tuple(Node(**node) for node in document["nodes"])
         document["manager_ids"] = tuple(document["manager_ids"])
         return cls(**document)

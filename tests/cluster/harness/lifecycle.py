@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.cluster.harness import artifacts, configuration, kdc, network, processes, registry
+from tests.cluster.harness import artifacts, configuration, kdc, native, network, processes, registry, tls
 from tests.cluster.harness.access import webhdfs
 from tests.cluster.harness.daemon import Daemon, PortTaken, tail
 from tests.cluster.harness.errors import HarnessError
@@ -37,6 +37,8 @@ class Options:
         Whether users prove who they are.
     ha : bool
         Whether there are two ResourceManagers.
+    https : bool
+        Whether web servers speak HTTPS only.
     extra_sites : dict
         Settings on top of ours.
     """
@@ -44,6 +46,7 @@ class Options:
     hosts: int = 0
     kerberos: bool = False
     ha: bool = False
+    https: bool = False
     extra_sites: Sites = field(default_factory=dict)
 
 
@@ -74,6 +77,10 @@ def bring_up(name: str, options: Options, directory: Path | None) -> Layout:
         # Hadoop's RPC binds a connection to the address of its principal's host (ipc.Client), localhost: from
         # there a worker in a namespace of its own reaches nobody.
         raise HarnessError("The harness has no cluster with both --kerberos and --hosts.")
+    if options.https and options.hosts:
+        raise HarnessError(
+            "The harness has no cluster with both --https and --hosts: its certificate is for localhost."
+        )
     if options.kerberos:
         kdc.check_requirements()
     if options.hosts:
@@ -145,11 +152,15 @@ def _start(entry: Entry, java_home: Path, jars: Path, options: Options) -> Layou
             extra_sites=options.extra_sites,
             kerberos=options.kerberos,
             manager_ids=MANAGER_IDS if options.ha else (),
+            https=options.https,
+            native=native.hadoop_native() if options.kerberos else None,
         )
         if entry.hosts:
             layout = network.create(layout, entry.hosts)
         layout.save()
         configuration.write(layout)
+        if layout.tls:
+            tls.create(layout.tls)
         if layout.realm:
             kdc.create(layout.realm, layout.ports["kdc"])
         for worker in make_workers(layout):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from tests.cluster.harness.access import authentication, resource_manager
+from tests.cluster.harness.access import authentication, authority, resource_manager
 from tests.cluster.harness.daemon import Daemon
 from tests.cluster.harness.layout import Layout
 from tests.cluster.harness.web import Answer, WebError, ask
@@ -36,6 +36,7 @@ class Readiness:
         self._layout = layout
         self._daemons = daemons
         self._authenticate = authentication(layout)
+        self._ca_file = authority(layout)
         self._checks: dict[str, Callable[[Daemon], bool]] = {
             "kdc": self._kdc,
             "namenode": self._namenode,
@@ -97,7 +98,7 @@ class Readiness:
     def _worker_url(self, daemon: Daemon) -> str:
         """Give the URL of a worker's daemon, without a path."""
         node = next(node for node in self._layout.nodes if node.name == daemon.place)
-        return f"http://{node.address}:{node.ports[f'{daemon.kind}-http']}"
+        return f"{self._layout.scheme}://{node.address}:{node.ports[f'{daemon.kind}-http']}"
 
     def _bean(self, url: str, name: str) -> dict[str, Any]:
         """Ask a daemon's web server for a management bean; of one that starts it may lack anything."""
@@ -107,4 +108,4 @@ class Readiness:
     def _ask(self, url: str) -> Answer:
         """Ask a daemon's web server as the superuser."""
         url, headers = self._authenticate(url, self._layout.superuser)
-        return ask("GET", url, headers=headers, timeout_s=_TIMEOUT_S)
+        return ask("GET", url, headers=headers, ca_file=self._ca_file, timeout_s=_TIMEOUT_S)

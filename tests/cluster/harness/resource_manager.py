@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -24,12 +25,21 @@ class ResourceManager:
         Who asks.
     authenticate : callable
         How a user is known.
+    ca_file : Path, optional
+        Whom to believe, for HTTPS.
     """
 
-    def __init__(self, urls: Mapping[str, str], user: str, authenticate: Authenticate = by_name) -> None:
+    def __init__(
+        self,
+        urls: Mapping[str, str],
+        user: str,
+        authenticate: Authenticate = by_name,
+        ca_file: Path | None = None,
+    ) -> None:
         self._urls = urls
         self._user = user
         self._authenticate = authenticate
+        self._ca_file = ca_file
 
     def info(self, manager_id: str = "") -> dict[str, Any]:
         """Describe one ResourceManager itself (``state``, ``haState``, ``startedOn``, ...).
@@ -109,4 +119,6 @@ class ResourceManager:
     def _send(self, method: str, address: str, body: bytes | None = None) -> Answer:
         """Ask as the user: strangers see applications without hosts, times and logs."""
         url, headers = self._authenticate(address, self._user)
-        return ask(method, url, body=body, content_type="application/json", headers=headers)
+        return ask(
+            method, url, body=body, content_type="application/json", headers=headers, ca_file=self._ca_file
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.cluster.harness.kerberos import PEOPLE, Realm
 from tests.cluster.harness.layout import Sites
+from tests.cluster.harness.tls import Tls
 
 _INITIALIZERS = "hadoop.http.filter.initializers"
 
@@ -49,11 +50,11 @@ def host_security(realm: Realm) -> Sites:
     return sites
 
 
-def worker_security(realm: Realm) -> Sites:
+def worker_security(realm: Realm, tls: Tls | None) -> Sites:
     """Give what DataNode and NodeManager need in addition.
 
-    Containers are told of the realm by the NodeManager, as on a site whose nodes have a krb5.conf: whoever
-    submits has nothing to do for it.
+    Containers are told of the realm by the NodeManager, as on a site whose nodes have a krb5.conf, and of the
+    authority, which Java there believes: whoever submits has nothing to do for it.
     """
     sites = _server_security(realm)
     # The plain filter of the host's daemons would have a NodeManager ignore doAs.
@@ -66,8 +67,9 @@ def worker_security(realm: Realm) -> Sites:
         "ignore.secure.ports.for.testing": "true",
     }
     sites["yarn-site.xml"] |= _yarn_server(realm, "nodemanager")
+    options = [realm.java_option, *([tls.java_option] if tls else [])]
     container = {
-        "JAVA_TOOL_OPTIONS": realm.java_option,
+        "JAVA_TOOL_OPTIONS": " ".join(options),
         "KRB5_CONFIG": str(realm.conf),
     }
     sites["yarn-site.xml"]["yarn.nodemanager.admin-env"] = ",".join(f"{k}={v}" for k, v in container.items())

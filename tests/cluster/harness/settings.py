@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.cluster.harness import security
+from tests.cluster.harness import https, security
 from tests.cluster.harness.layout import Layout, Node, Sites
 
 #: The people who have a home in HDFS and may be proxied by the submitter.
@@ -52,7 +52,7 @@ def _client_sites(layout: Layout) -> Sites:
         },
         "hdfs-site.xml": {
             "dfs.replication": "1",
-            "dfs.namenode.http-address": f"{host}:{ports['namenode-http']}",
+            f"dfs.namenode.{layout.scheme}-address": f"{host}:{ports['namenode-http']}",
         },
         "yarn-site.xml": {
             # With the defaults, 30 s and 10 s, an application would sleep through every restart of a daemon.
@@ -61,7 +61,11 @@ def _client_sites(layout: Layout) -> Sites:
             **_managers(layout),
         },
     }
-    return _merged(ours, security.client_security(layout.realm) if layout.realm else {})
+    return _merged(
+        ours,
+        security.client_security(layout.realm) if layout.realm else {},
+        https.client_https(layout.tls) if layout.tls else {},
+    )
 
 
 def _managers(layout: Layout) -> dict[str, str]:
@@ -72,6 +76,8 @@ def _managers(layout: Layout) -> dict[str, str]:
         found[f"yarn.resourcemanager.hostname{suffix}"] = layout.host
         for interface, port in _MANAGER_INTERFACES.items():
             address = f"{layout.host}:{layout.ports[f'{name}{port}']}"
+            if layout.https and interface == "webapp.address":
+                interface = "webapp.https.address"
             found[f"yarn.resourcemanager.{interface}{suffix}"] = address
     if layout.manager_ids:
         found |= {
@@ -134,6 +140,7 @@ def host_sites(layout: Layout) -> Sites:
             "capacity-scheduler.xml": _queues(layout),
         },
         security.host_security(layout.realm) if layout.realm else {},
+        https.server_https(layout.tls) if layout.tls else {},
         layout.extra_sites,
     )
 
@@ -154,6 +161,7 @@ def worker_sites(layout: Layout, node: Node) -> Sites:
         File name, then property, then value.
     """
     data, ports = layout.data(node.name), node.ports
+    web = ".https" if layout.https else ""
     return _merged(
         _client_sites(layout),
         {
@@ -162,7 +170,7 @@ def worker_sites(layout: Layout, node: Node) -> Sites:
                 "dfs.datanode.data.dir": f"file://{data}/datanode",
                 "dfs.datanode.hostname": node.address,
                 "dfs.datanode.address": f"{node.address}:{ports['datanode']}",
-                "dfs.datanode.http.address": f"{node.address}:{ports['datanode-http']}",
+                f"dfs.datanode.{layout.scheme}.address": f"{node.address}:{ports['datanode-http']}",
                 "dfs.datanode.ipc.address": f"{node.address}:{ports['datanode-ipc']}",
                 "dfs.heartbeat.interval": "1",
             },
@@ -172,7 +180,7 @@ def worker_sites(layout: Layout, node: Node) -> Sites:
                 "yarn.nodemanager.hostname": node.address,
                 "yarn.nodemanager.address": f"{node.address}:{ports['nodemanager']}",
                 "yarn.nodemanager.localizer.address": f"{node.address}:{ports['nodemanager-localizer']}",
-                "yarn.nodemanager.webapp.address": f"{node.address}:{ports['nodemanager-http']}",
+                f"yarn.nodemanager.webapp{web}.address": f"{node.address}:{ports['nodemanager-http']}",
                 "yarn.nodemanager.resource.memory-mb": str(node.memory_mb),
                 "yarn.nodemanager.resource.cpu-vcores": str(node.vcores),
                 "yarn.nodemanager.local-dirs": f"{data}/local",
@@ -187,11 +195,12 @@ def worker_sites(layout: Layout, node: Node) -> Sites:
                 "yarn.nodemanager.pmem-check-enabled": "true",
                 "yarn.nodemanager.vmem-check-enabled": "false",
                 "yarn.nodemanager.container-monitor.interval-ms": "500",
-                # Aggregation needs Hadoop's native library, which is not on Maven Central.
+                # Logs stay where tests look for them. With Kerberos it needs Hadoop's native library.
                 "yarn.log-aggregation-enable": "false",
             },
         },
-        security.worker_security(layout.realm) if layout.realm else {},
+        security.worker_security(layout.realm, layout.tls) if layout.realm else {},
+        https.server_https(layout.tls) if layout.tls else {},
         layout.extra_sites,
     )
 

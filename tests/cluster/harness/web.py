@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import json
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -83,8 +86,13 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-# Without a proxy, whatever the environment says: the daemons are on this machine.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
+@functools.cache
+def _opener(ca_file: Path | None) -> urllib.request.OpenerDirector:
+    """Give what sends requests: without a proxy, whatever the environment says, since daemons are here."""
+    context = ssl.create_default_context(cafile=ca_file)
+    return urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context), _NoRedirect()
+    )
 
 
 def ask(
@@ -94,6 +102,7 @@ def ask(
     body: bytes | None = None,
     content_type: str = "application/octet-stream",
     headers: Mapping[str, str] | None = None,
+    ca_file: Path | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> Answer:
     """Send one HTTP request; redirects are answers like any other.
@@ -108,6 +117,8 @@ def ask(
         Its media type.
     headers : mapping of str to str, optional
         More headers.
+    ca_file : Path, optional
+        The authority to believe, for HTTPS; the system's without it.
     timeout_s : float
         How long any step of it may take.
 
@@ -126,7 +137,7 @@ def ask(
         sent["Content-Type"] = content_type
     request = urllib.request.Request(url, data=body, method=method, headers=sent)
     try:
-        with _OPENER.open(request, timeout=timeout_s) as response:
+        with _opener(ca_file).open(request, timeout=timeout_s) as response:
             return Answer(response.status, dict(response.headers.items()), response.read())
     except urllib.error.HTTPError as error:
         with error:

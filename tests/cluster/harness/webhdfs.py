@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -19,12 +20,17 @@ class WebHdfs:
         Who asks, unless a call says otherwise.
     authenticate : callable
         How a user is known.
+    ca_file : Path, optional
+        Whom to believe, for HTTPS.
     """
 
-    def __init__(self, url: str, user: str, authenticate: Authenticate = by_name) -> None:
+    def __init__(
+        self, url: str, user: str, authenticate: Authenticate = by_name, ca_file: Path | None = None
+    ) -> None:
         self._url = url
         self._user = user
         self._authenticate = authenticate
+        self._ca_file = ca_file
 
     def mkdir(self, path: str, permission: str = "755", owner: str | None = None) -> None:
         """Make a directory, with its parents, which get the same permission.
@@ -57,7 +63,7 @@ class WebHdfs:
             Who writes, and owns it.
         """
         answer = self._ask("PUT", path, user=user, op="CREATE", overwrite="true")
-        ask("PUT", answer.headers["Location"], body=content)
+        ask("PUT", answer.headers["Location"], body=content, ca_file=self._ca_file)
 
     def get(self, path: str) -> bytes:
         """Read a file.
@@ -73,7 +79,9 @@ class WebHdfs:
             All of it.
         """
         answer = self._ask("GET", path, op="OPEN")
-        return ask("GET", answer.headers["Location"]).body if answer.status == 307 else answer.body
+        if answer.status == 307:
+            answer = ask("GET", answer.headers["Location"], ca_file=self._ca_file)
+        return bytes(answer.body)
 
     def status(self, path: str) -> dict[str, Any] | None:
         """Describe a file or directory.
@@ -137,4 +145,4 @@ class WebHdfs:
         """Send one operation to the NameNode."""
         address = f"{self._url}/webhdfs/v1{quote(path)}?{urlencode(parameters)}"
         url, headers = self._authenticate(address, user or self._user)
-        return ask(method, url, headers=headers)
+        return ask(method, url, headers=headers, ca_file=self._ca_file)

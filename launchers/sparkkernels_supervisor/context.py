@@ -150,12 +150,32 @@ class SparkApplication:
         shared.give_back_executors()
 
     def reset(self) -> None:
-        """Take away what an ended kernel process left: gateway, work, data, files, settings and workers."""
+        """Take away what an ended kernel process left: gateway, work, data, files, settings and workers.
+
+        Raises
+        ------
+        SparkStopped
+            There is no context that works; the application is of no more use.
+        """
         self.close_kernel()
         shared = self._require_context()
-        shared.clear()
-        shared.forget()
-        shared.end_python_workers()
+        try:
+            shared.check()
+        except Py4JError as error:
+            self._change(
+                "stopped", "The SparkContext does not work any more: %s" % explain(error).splitlines()[0]
+            )
+            raise SparkStopped(self.status["text"]) from error
+        shared.reset()
+
+    def work(self) -> Tuple[int, int]:
+        """How many Spark jobs and streaming queries run now, and how many jobs there were in all.
+
+        Raises
+        ------
+        SparkStopped
+        """
+        return self._require_context().work()
 
     def merge_tokens(self, path: str, credentials: bytes) -> bytes:
         """What is in a file of Hadoop's tokens, with these in place of older ones."""

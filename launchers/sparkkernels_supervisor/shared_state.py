@@ -6,14 +6,28 @@ Public API of Spark where there is one; the rest is named with the Spark class i
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
+import sys
 import threading
-from typing import Any, List, Set, Tuple
+from typing import Any, Callable, Dict, List, Set, Tuple
+from urllib.parse import unquote
 
+from py4j.protocol import Py4JError
+
+from . import executors
 from .processes import descendants, signal_all
 
 #: Seconds that streaming queries get to stop, all together.
 STREAMS_STOP_S = 5.0
+#: Seconds that the driver's endpoint has for an answer.
+CHECK_S = 10
+#: Names of a broadcast's blocks (``org.apache.spark.storage.BroadcastBlockId``).
+BROADCAST = re.compile(r"\bbroadcast_(\d+)")
+#: The directory in which one Python SparkContext keeps what it broadcasts (``pyspark/context.py``).
+PYSPARK_FILES = re.compile(r"pyspark-[0-9a-f-]{36}\Z")
+KINDS = ("Files", "Jars", "Archives")
 
 
 class SharedState:
@@ -37,35 +51,52 @@ class SharedState:
         self.version: Tuple[int, ...] = tuple(int(part) for part in jsc.version().split(".")[:2])
         self._hadoop = jvm.org.apache.hadoop.conf.Configuration(self._sc.hadoopConfiguration())
         self._log_level = self._root_log_level()
-        self._files: Set[str] = set(self._added("Files"))
-        self._jars: Set[str] = set(self._added("Jars"))
-        self._archives: Set[str] = set(self._added("Archives"))
+        self._kept: Dict[str, Set[str]] = {kind: set(self._added(kind)) for kind in KINDS}
+        self._forgotten: Set[str] = set()
+
+    def reset(self) -> None:
+        """Take away all that a kernel process left; what can't be is told, and does not keep the rest."""
+        for step in (
+            self._stop_streams,
+            self._sc.cancelAllJobs,
+            self._drop_caches,
+            self._drop_broadcasts,
+            self._forget_settings,
+            self._forget_added,
+            self._remove_files,
+            self._end_python_workers,
+        ):
+            attempt(step)
 
     def clear(self) -> None:
-        """End all work and drop all data: jobs, streaming queries, caches, global temporary views."""
-        self._stop_streams()
-        self._sc.cancelAllJobs()
-        shared = self._root.sharedState()
-        shared.cacheManager().clearCache()
-        persistent = self._jsc.getPersistentRDDs()
-        for number in list(persistent.keySet()):
-            persistent[number].unpersist(False)
-        shared.globalTempViewManager().clear()
+        """End all work and drop all data: jobs, streaming queries, caches, broadcasts."""
+        for step in (self._stop_streams, self._sc.cancelAllJobs, self._drop_caches, self._drop_broadcasts):
+            attempt(step)
 
-    def forget(self) -> None:
-        """Undo what code can change for the whole context: files, Hadoop's settings, log level, defaults."""
-        self._jvm.org.apache.spark.sql.SparkSession.setDefaultSession(self._root)
-        self._jvm.org.apache.spark.sql.SparkSession.clearActiveSession()
-        self._forget_added("Files", self._files)
-        self._forget_added("Jars", self._jars)
-        self._forget_added("Archives", self._archives)
-        hadoop = self._sc.hadoopConfiguration()
-        hadoop.clear()
-        hadoop.addResource(self._hadoop)
-        if self._root_log_level() != self._log_level:
-            self._sc.setLogLevel(self._log_level)
-        getattr(self._sc, "checkpointDir_$eq")(self._jvm.scala.Option.empty())
-        self._sc.clearCallSite()
+    def work(self) -> Tuple[int, int]:
+        """How many jobs and streaming queries run now, and how many jobs there were in all."""
+        streams = self._root.sharedState().activeStreamingQueries().size()
+        jobs = len(self._jsc.statusTracker().getActiveJobIds())
+        return streams + jobs, int(self._sc.dagScheduler().numTotalJobs())
+
+    def check(self) -> None:
+        """Ask the driver's endpoints, without which no job runs, even if nobody has stopped the context.
+
+        Raises
+        ------
+        py4j.protocol.Py4JError
+            One of them is gone.
+        """
+        self._sc.getExecutorMemoryStatus()
+        if not self._sc.isLocal():
+            jvm = self._jvm
+            messages = jvm.org.apache.spark.scheduler.cluster
+            question = getattr(messages, "CoarseGrainedClusterMessages$IsExecutorAlive")("0")
+            answer = getattr(getattr(jvm.scala.reflect, "ClassTag$"), "MODULE$").Boolean()
+            seconds = jvm.java.util.concurrent.TimeUnit.SECONDS
+            limit = jvm.scala.concurrent.duration.FiniteDuration(CHECK_S, seconds)
+            timeout = jvm.org.apache.spark.rpc.RpcTimeout(limit, "sparkkernels")
+            self._sc.schedulerBackend().driverEndpoint().askSync(question, timeout, answer)
 
     def give_back_executors(self) -> None:
         """Let all executors go, where dynamic allocation will ask for others when there is work again."""
@@ -75,10 +106,6 @@ class SharedState:
         if not executors.isEmpty():
             # SparkContext.killExecutors refuses under dynamic allocation; this is what its manager calls.
             self._sc.schedulerBackend().killExecutors(executors, False, False, True)
-
-    def end_python_workers(self) -> None:
-        """End the Python workers below this JVM (local mode's): they keep the modules they imported."""
-        signal_all(_worker_daemons(os.getppid()), signal.SIGTERM)
 
     def _stop_streams(self) -> None:
         # SharedState.activeStreamingQueries holds the queries of every session.
@@ -90,6 +117,36 @@ class SharedState:
         for thread in threads:
             thread.join(STREAMS_STOP_S / len(threads))
 
+    def _drop_caches(self) -> None:
+        shared = self._root.sharedState()
+        shared.cacheManager().clearCache()
+        persistent = self._jsc.getPersistentRDDs()
+        for number in list(persistent.keySet()):
+            persistent[number].unpersist(False)
+        shared.globalTempViewManager().clear()
+
+    def _drop_broadcasts(self) -> None:
+        # Spark frees them when the JVM's garbage collector finds them, which may be half an hour later.
+        blocks = self._jvm.org.apache.spark.SparkEnv.get().blockManager()
+        master = blocks.master()
+        for number in {
+            int(found) for found in BROADCAST.findall(blocks.blockInfoManager().entries().mkString())
+        }:
+            master.removeBroadcast(number, True, False)
+
+    def _forget_settings(self) -> None:
+        """Undo what code can change for the whole context: Hadoop's settings, log level, defaults."""
+        self._jvm.org.apache.spark.sql.SparkSession.setDefaultSession(self._root)
+        self._jvm.org.apache.spark.sql.SparkSession.clearActiveSession()
+        hadoop = self._sc.hadoopConfiguration()
+        hadoop.clear()
+        hadoop.addResource(self._hadoop)
+        if self._root_log_level() != self._log_level:
+            self._sc.setLogLevel(self._log_level)
+        getattr(self._sc, "checkpointDir_$eq")(self._jvm.scala.Option.empty())
+        self._sc.clearCallSite()
+        self._jvm.org.apache.spark.util.AccumulatorContext.clear()
+
     def _root_log_level(self) -> str:
         return str(self._jvm.org.apache.logging.log4j.LogManager.getRootLogger().getLevel().toString())
 
@@ -97,26 +154,55 @@ class SharedState:
         keys: str = getattr(self._sc, "list" + kind)().mkString("\n")
         return keys.splitlines()
 
-    def _forget_added(self, kind: str, keep: Set[str]) -> None:
-        added = getattr(self._sc, "added" + kind)()
-        for key in self._added(kind):
-            if key in keep:
-                continue
-            if self.version >= (3, 5):  # a map for each set of artifacts (JobArtifactSet)
-                for owner in added.keysIterator().mkString("\n").splitlines():
-                    added.apply(owner).remove(key)
-            else:
-                added.remove(key)
-            if kind != "Archives":
-                self._forget_copy(kind, key.split("#")[0].rpartition("/")[2])
+    def _forget_added(self) -> None:
+        """Forget added files, jars and archives, and remove the driver's copies."""
+        self._forgotten = set()
+        for kind in KINDS:
+            added = getattr(self._sc, "added" + kind)()
+            for key in set(self._added(kind)) - self._kept[kind]:
+                if self.version >= (3, 5):  # a map for each set of artifacts (JobArtifactSet)
+                    for owner in added.keysIterator().mkString("\n").splitlines():
+                        added.apply(owner).remove(key)
+                else:
+                    added.remove(key)
+                address, _, fragment = key.partition("#")
+                name = unquote(address).rpartition("/")[2]
+                if kind != "Archives":
+                    self._unserve(kind, name)
+                if not set(fragment or name) <= {"."} and "/" not in fragment:
+                    self._forgotten.add(fragment or name)
 
-    def _forget_copy(self, kind: str, name: str) -> None:
+    def _unserve(self, kind: str, name: str) -> None:
         if self.version >= (3, 5):
             server = self._jvm.org.apache.spark.SparkEnv.get().rpcEnv().fileServer()
             (server.removeFile if kind == "Files" else server.removeJar)(name)
-        copy = os.path.join(self._jvm.org.apache.spark.SparkFiles.getRootDirectory(), name)
-        if os.path.isfile(copy):
-            os.unlink(copy)
+
+    def _remove_files(self) -> None:
+        """Remove the driver's copies of added files, and what Python broadcast from files."""
+        root = self._jvm.org.apache.spark.SparkFiles.getRootDirectory()
+        local = self._jvm.org.apache.spark.util.Utils.getLocalDir(self._sc.conf())
+        left = [os.path.join(root, name) for name in self._forgotten]
+        left += [os.path.join(local, name) for name in os.listdir(local) if PYSPARK_FILES.match(name)]
+        for path in left:
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path, ignore_errors=True)
+            elif os.path.lexists(path):
+                os.unlink(path)
+
+    def _end_python_workers(self) -> None:
+        """End the Python workers, which keep the modules that they imported, and remove executors' copies."""
+        if self._sc.isLocal():
+            signal_all(_worker_daemons(os.getppid()), signal.SIGTERM)
+        else:
+            executors.clean(self._jvm, self._jsc, sorted(self._forgotten))
+
+
+def attempt(step: Callable[[], Any]) -> None:
+    """Take one step of a reset; its failure is told on the container's stderr."""
+    try:
+        step()
+    except (Py4JError, OSError) as error:
+        sys.stderr.write("sparkkernels: part of the last kernel may be left: %r\n" % error)
 
 
 def _stop_query(query: Any) -> None:

@@ -21,6 +21,7 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 
 from tests.leaks import Leaks, nothing_left
+from tests.leftovers import WORKS, leave_all
 
 from .kernels import running, write_kernelspec
 
@@ -385,58 +386,22 @@ async def test_a_restart_keeps_the_application_and_nothing_of_the_old_kernel(
     notebook: SparkNotebook, tmp_path: Path
 ) -> None:
     await notebook.with_spark()
-    module = tmp_path / "shipped.py"
-    module.write_text("def answer(): return 'old'\n")
-    use = f"""
-        sc.addPyFile({str(module)!r})
-        def answer(_):
-            import os, shipped
-            return [shipped.answer(), os.getpid()]
-        sc.parallelize([0], 1).map(answer).first()
-        """
-    old_answer, old_worker = eval(await notebook.value(use))  # noqa: S307 our own kernel's list
-    application = await notebook.value("sc.applicationId")
-    await notebook.run(
-        """
-        from pyspark.sql.functions import udf
-        spark.range(3).createOrReplaceTempView("view")
-        spark.range(3).createOrReplaceGlobalTempView("global_view")
-        spark.udf.register("plus", lambda x: x + 1, "long")
-        spark.range(10).cache().count()
-        sc.parallelize(range(9)).cache().count()
-        spark.conf.set("spark.sql.shuffle.partitions", "17")
-        sc._jsc.hadoopConfiguration().set("old.kernel", "yes")
-        sc.setCheckpointDir("/tmp/nowhere-checkpoints")
-        sc.setLogLevel("ERROR")
-        spark.readStream.format("rate").load().writeStream.format("noop").start()
-        """
-    )
-    cell = await notebook.begun(JOB, "at work")
-    await asyncio.sleep(1)
-    cell.cancel()
-    await asyncio.wait([cell])
     await notebook.restart()
-    module.write_text("def answer(): return 'new'\n")
-
+    await notebook.with_spark()
+    application = await notebook.value("sc.applicationId")
+    looks = await leave_all(notebook.value, tmp_path)
+    await notebook.restart()
+    await notebook.with_spark()
     assert await notebook.value("sc.applicationId") == application
-    assert await notebook.value(ACTIVE) == "[]"
-    assert await notebook.value("[table.name for table in spark.catalog.listTables()]") == "[]"
-    assert await notebook.value("spark.catalog.listTables('global_temp')") == "[]"
-    assert await notebook.value("spark.catalog.functionExists('plus')") == "False"
-    assert await notebook.value("sc._jsc.getPersistentRDDs().size()") == "0"
-    assert await notebook.value("spark._jsparkSession.sharedState().cacheManager().isEmpty()") == "True"
-    assert await notebook.value("spark.conf.get('spark.sql.shuffle.partitions')") == "'2'"
-    assert await notebook.value("sc._jsc.hadoopConfiguration().get('old.kernel')") == ""
-    assert await notebook.value("sc._jsc.hadoopConfiguration().get('fs.defaultFS')") == "'file:///'"
-    assert await notebook.value("sc.getCheckpointDir()") == ""
-    assert await notebook.value("sc.listFiles") == "[]"
-    assert await notebook.value("spark._jsparkSession.sharedState().activeStreamingQueries().size()") == "0"
-    new_answer, new_worker = eval(await notebook.value(use))  # noqa: S307
-    assert (old_answer, new_answer) == ("old", "new")
-    assert new_worker != old_worker
-    assert (
-        await notebook.value("spark.range(2).selectExpr('id + 1 as n').collect()") == "[Row(n=1), Row(n=2)]"
-    )
+    for look, clean in looks.values():
+        await notebook.becomes(look, lambda found, clean=clean: found == clean)  # type: ignore[misc]
+
+    (tmp_path / "shipped.py").write_text("answer = 'new'\n")
+    use = "sc.parallelize([0], 1).map(lambda _: __import__('shipped').answer).first()"
+    assert "No module named" in (await notebook.run(use)).error
+    assert await notebook.value(f"sc.addPyFile({str(tmp_path / 'shipped.py')!r}); {use}") == "'new'"
+    for code, value in WORKS:
+        assert await notebook.value(code) == value
 
 
 # -- no context ------------------------------------------------------------------------------------------

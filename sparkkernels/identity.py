@@ -42,7 +42,7 @@ ADMINISTRATORS = frozenset(
         "identity", "principal", "keytab", "ca_file", "submit_helper", "user_name_realms", "user_name_case",
         "user_name_map", "allowed_users", "denied_users", "kernel_username", "allow_shared_server",
         "staging_admins", "max_submits", "relay_port", "relay_addresses", "relay_certificate", "curve",
-        "hadoop_conf_dir", "spark_home",
+        "hadoop_conf_dir", "spark_home", "limits",
     }
 )  # fmt: skip
 #: Spark's own way of logging in; it excludes acting on behalf of somebody.

@@ -37,6 +37,7 @@ from .settings import Settings
 from .shared_server import refuse_unsafe_server
 from .spec import LaunchSpec, check_kernel_id
 from .tags import server_tag
+from .wishes import Wish, Wishes
 
 #: Seconds a supervisor that is cut off is waited for before a restart takes a new application.
 RECONNECT_S = 10.0
@@ -98,6 +99,8 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         self._has_process = False
         self._restarts = Restarts(self.parent, self.log)
         self._ending: asyncio.Future[None] | None = None
+        self._wishes = Wishes()
+        self._news = ""
 
     @property
     def application_id(self) -> str | None:
@@ -130,6 +133,7 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
             self._link = await shared_hub().open_link(self.kernel_id)
             self._record = LaunchRecord(self.kernel_id)
             self._link.on_log = self._record.log
+            self._link.on_restart = self._hear_restart
         self._settle_connection(self._link)
         kwargs["cmd"] = argv
         return kwargs
@@ -148,46 +152,82 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         return self.connection_info
 
     async def _launch(self) -> None:
-        spec, link, record = self._spec, self._link, self._record
-        assert spec is not None and link is not None and record is not None
-        application = await self._reusable_application()
-        if application is None:
-            backend = await in_thread(self._backend)
-            application = self._application = Application(backend, shared_hub(), link, record, self.log)
-            path = self.relay_certificate
-            own = await in_thread(read_certificate, path) if path else None
-            await application.start(
-                spec,
-                self.relay_port,
-                list(self.relay_addresses),
-                own,
-                self.max_submits or os.cpu_count() or 1,
+        spec = self._spec
+        assert spec is not None
+        if await self._launch_warm(spec):
+            return
+        former = self._wishes.begin()
+        try:
+            await self._launch_cold(self._wishes.current.applied(spec))
+        except SparkKernelError as error:
+            if former == self._wishes.current:
+                raise
+            self.log.error(
+                "Kernel %s could not start with %s. %s", self.kernel_id, self._wishes.current, error
             )
-        self._number += 1
-        deadline = time.monotonic() + spec.launch_timeout_s
-        await application.launch_kernel(self._launch_message(spec), deadline)
-        await self._first_answer(application, deadline)
+            self._news = (
+                f"This kernel could not start with {self._wishes.current}, and has {former} again."
+                f" {error.message}"
+            )
+            self._wishes.current = former
+            if self._application is not None:
+                await self._application.end()
+            await self._launch_cold(former.applied(spec))
 
-    async def _reusable_application(self) -> Application | None:
-        """The running application, None when a new one is needed; the old one is ended then."""
+    async def _launch_warm(self, spec: LaunchSpec) -> bool:
+        """Start the kernel process in the running application, or end that; whether the kernel runs."""
         application, link = self._application, self._link
         if application is None or link is None:
-            return None
+            return False
+        why = await self._why_cold(application, link)
+        if not why:
+            try:
+                await self._launch_kernel(application, spec)
+            except SparkKernelError:
+                if not application.ended:
+                    raise
+            # Of a context that broke with the last kernel, word comes before that of the new kernel.
+            why = why_cold(application, link)
+            if not why:
+                return True
+        self.log.warning("Kernel %s starts in a new application. %s", self.kernel_id, why)
+        self._news = f"This kernel starts anew, in another Spark application. {why}"
+        await application.end()
+        return False
+
+    async def _why_cold(self, application: Application, link: Link) -> str:
+        """Why a new application is needed, in a sentence; "" when it is not."""
+        if self._wishes.next is not None:
+            return f"%spark restart asked for it, with {self._wishes.next}."
         deadline = time.monotonic() + RECONNECT_S
         while not link.connected and not application.ended and time.monotonic() < deadline:
             await link.changed(0.5)
-        broken = link.context.state in ("failed", "stopped")
-        if link.connected and not application.ended and not broken:
-            return application
-        reason = f"its SparkContext has {link.context.state}" if broken else "its application is gone"
-        self.log.warning(
-            "Kernel %s starts in a new application, because %s. %s",
-            self.kernel_id,
-            reason,
-            application.cause_of_death(),
+        return why_cold(application, link)
+
+    async def _launch_cold(self, spec: LaunchSpec) -> None:
+        """Start an application, and the kernel process in it."""
+        link, record = self._link, self._record
+        assert link is not None and record is not None
+        backend = await in_thread(self._backend)
+        application = self._application = Application(backend, shared_hub(), link, record, self.log)
+        path = self.relay_certificate
+        own = await in_thread(read_certificate, path) if path else None
+        await application.start(
+            spec,
+            self.relay_port,
+            list(self.relay_addresses),
+            own,
+            self.max_submits or os.cpu_count() or 1,
         )
-        await application.end()
-        return None
+        await self._launch_kernel(application, spec)
+
+    async def _launch_kernel(self, application: Application, spec: LaunchSpec) -> None:
+        self._number += 1
+        deadline = time.monotonic() + spec.launch_timeout_s
+        message = self._launch_message(spec)
+        self._news = ""
+        await application.launch_kernel(message, deadline)
+        await self._first_answer(application, deadline)
 
     async def _first_answer(self, application: Application, deadline: float) -> None:
         """Return after a kernel_info reply through the relay."""
@@ -240,7 +280,8 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         self._restarts.look(self._restarter_gave_up)
         returncode = self._application.kernel_alive(self._number)
         if returncode is not None:
-            self._restarts.died(self._application.ended, self._application.deaths.why())
+            is_final = bool(self._link and self._link.ending)
+            self._restarts.died(self._application.ended, self._application.deaths.why(), is_final)
         return returncode
 
     async def wait(self) -> int | None:
@@ -323,6 +364,35 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         manager: Any = self.parent
         manager.cleanup_connection_file()
 
+    # -- %spark restart --------------------------------------------------------------------------------------
+
+    def _hear_restart(self, message: dict[str, Any]) -> None:
+        """Take the wish of the kernel's user; called on the hub's loop."""
+        answer = threading.Thread(target=self._answer_restart, args=(message,), daemon=True)
+        answer.start()
+
+    def _answer_restart(self, message: dict[str, Any]) -> None:
+        """Check a wish as far as that is possible while its kernel lives, and answer."""
+        spec, link = self._spec, self._link
+        if spec is None or link is None:
+            return
+        answer = {"type": "restart_answer", "number": message.get("number"), "accepted": False}
+        try:
+            wish = Wish.read(message)
+            wish.check(self.limits, is_own=self.identity == "os")
+            self._backend().prepare(wish.applied(spec))
+        except SparkKernelError as error:
+            self.log.info("Kernel %s was refused a restart with other settings. %s", self.kernel_id, error)
+            link.send({**answer, "text": " ".join(filter(None, (error.message, error.hint)))})
+            return
+        self._wishes.next = wish
+        restarts = has_restarter(self.parent)
+        self.log.info("Kernel %s is to restart with %s, says its user.", self.kernel_id, wish)
+        if restarts:
+            self._expect_end()
+        text = f"Restarting with {wish} …" if restarts else f"At its next restart this kernel has {wish}."
+        link.send({**answer, "accepted": True, "restarts": restarts, "text": text})
+
     # -- pieces --------------------------------------------------------------------------------------------
 
     async def _identify(self, env: Mapping[str, str]) -> None:
@@ -401,7 +471,25 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
             "connection": connection,
             "orphan_timeout_s": spec.orphan_timeout_s,
             "childless_timeout_s": self.childless_timeout_s,
+            "idle_timeout_s": self.idle_timeout_s,
+            "notice": self._news,
         }
+
+
+def why_cold(application: Application, link: Link) -> str:
+    """Why a kernel can't restart in its application, in a sentence; "" when it can."""
+    if application.ended:
+        cause = link.ending or application.cause_of_death()
+        return f"{application.application_id} has ended. {cause}".rstrip()
+    if link.context.state in ("failed", "stopped"):
+        return link.context.text.splitlines()[0] or f"Its SparkContext has {link.context.state}."
+    return "" if link.connected else f"The worker {link.container.host} can't be reached."
+
+
+def has_restarter(manager: Any) -> bool:
+    """Whether somebody starts a kernel again whose process has ended (jupyter_client's ioloop managers)."""
+    restarter = getattr(manager, "_restarter", None)
+    return bool(manager.autorestart) and getattr(restarter, "_pcallback", None) is not None
 
 
 def _end_all() -> None:

@@ -76,7 +76,7 @@ class Restarts:
             self._limit = restarter.restart_limit
             restarter.add_callback(on_given_up, "dead")
 
-    def died(self, application_ended: bool, why: str) -> None:
+    def died(self, application_ended: bool, why: str, is_final: bool = False) -> None:
         """The kernel is dead; heard once for each start.
 
         Parameters
@@ -85,13 +85,17 @@ class Restarts:
             A restart would need a new application.
         why : str
             For the log.
+        is_final : bool
+            It has ended in good order, and nobody asked for another one.
         """
         if self._up_at is None:
             return
         early = application_ended and self._clock() - self._up_at < EARLY_S
         self._up_at = None
         self._failures = self._failures + 1 if early else 0
-        if self._failures >= MOST_FAILURES:
+        if is_final:
+            self._give_up(f"it was ended on purpose. {why}")
+        elif self._failures >= MOST_FAILURES:
             self._give_up(
                 f"its application ended within {EARLY_S:g} s of its start"
                 f" {self._failures} times in a row. {why}"

@@ -84,6 +84,12 @@ class Settings(LoggingConfigurable):
         help="Spark settings of the application. Entries of the kernelspec are added to those of the server's"
         " configuration and win over them.",
     ).tag(config=True)
+    limits: Dict[str, Any] = Dict(
+        key_trait=Unicode(),
+        help="What a kernel's user may set with `%spark restart`: rules by setting and `queue`, as the limits"
+        " of the submit helper. Without any, all that is not refused to everybody where kernels run as the"
+        " server's own account, and nothing elsewhere.",
+    ).tag(config=True)
     spark_context = Enum(
         ["eager", "none"],
         "eager",
@@ -184,6 +190,13 @@ class Settings(LoggingConfigurable):
         60.0,
         help="Seconds that an application without a kernel process waits for a restart before it ends:"
         " covers servers whose restarter gave up.",
+    ).tag(config=True)
+    idle_timeout_s = Float(
+        0.0,
+        min=0,
+        help="Seconds after which the supervisor ends the application of a kernel to which no client has sent"
+        " anything and that has run nothing (no cell, no Spark job, no streaming query), even if this server"
+        " is gone; 0 for never.",
     ).tag(config=True)
     relay_port = Int(
         0,

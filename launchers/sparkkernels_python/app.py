@@ -13,6 +13,7 @@ from . import interrupts
 from .cells import Cells
 from .channel import Channel
 from .link import SparkLink
+from .magic import SparkMagic
 from .names import NotebookNames
 from .notices import Notices
 from .patches import install
@@ -54,6 +55,8 @@ class NotebookSpark:
         self.link = SparkLink(channel, self.cells, self.names.bind)
         self.notices = Notices(self.cells)
         self.link.on_notice = self.notices.hear
+        self.link.on_restart_answer = SparkMagic(kernel.shell, channel).hear
+        self.cells.tell()
         install(self.link, self.cells)
         kernel.shell.set_custom_exc((KeyboardInterrupt,), interrupts.show)
 

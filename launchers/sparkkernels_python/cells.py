@@ -39,7 +39,7 @@ class Cells:
     Parameters
     ----------
     channel : Channel
-        Is told the tag of the cell that runs, once that cell has called Spark.
+        Is told whether any goes on, and the tag of the cell that runs, once that cell has called Spark.
     """
 
     def __init__(self, channel: Channel) -> None:
@@ -56,15 +56,23 @@ class Cells:
         """Whether any execution goes on."""
         return bool(self._running)
 
+    def tell(self) -> None:
+        """Tell the supervisor whether any execution goes on."""
+        self._channel.send(type="busy", busy=self.busy)
+
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Count what happens on this thread as one cell."""
-        with self._as(Cell(next(self._numbers))) as cell:
-            try:
-                yield
-            finally:
-                if cell.tag:
-                    self._channel.send(type="cell", tag="")
+        try:
+            with self._as(Cell(next(self._numbers))) as cell:
+                self.tell()
+                try:
+                    yield
+                finally:
+                    if cell.tag:
+                        self._channel.send(type="cell", tag="")
+        finally:
+            self.tell()
 
     @contextlib.contextmanager
     def outside(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import traceback
-from typing import TYPE_CHECKING, Any, Callable, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple
 
 from .background import BackgroundImport
 from .cells import Cells
@@ -54,7 +54,8 @@ class SparkLink:
         self._pyspark = BackgroundImport("pyspark.sql")
         self._was_attached = False
         self._released = threading.Event()
-        self.on_notice: Callable[[str], object] = lambda text: None
+        self.on_notice: Callable[[str, str], object] = lambda text, about: None
+        self.on_restart_answer: Callable[[Dict[str, Any]], object] = lambda message: None
 
     def start(self) -> None:
         """Listen to the supervisor; attach as soon as there is something to attach to."""
@@ -134,7 +135,9 @@ class SparkLink:
             elif message["type"] == "released":
                 self._released.set()
             elif message["type"] == "notice":
-                self.on_notice(str(message["text"]))
+                self.on_notice(str(message["text"]), str(message.get("about", "")))
+            elif message["type"] == "restart_answer":
+                self.on_restart_answer(message)
         self._hear_state("stopped", "The supervisor of this kernel is gone.")
 
     def _hear_state(self, state: str, text: str) -> None:
@@ -149,6 +152,7 @@ class SparkLink:
                 self._pyspark.end()
             elif state == "stopped":
                 self._failure = "The SparkContext of this application has ended.\n%s\n%s" % (text, AGAIN)
+                self.on_notice(self._failure if self._was_attached else "", "context")
             self._changed.notify_all()
 
     def _hear_gateway(self, port: int, secret: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from typing import Dict
 
 from .cells import Cells
 
@@ -20,18 +21,19 @@ class Notices:
     def __init__(self, cells: Cells) -> None:
         self._cells = cells
         self._lock = threading.Lock()
-        self._text = ""
+        self._texts: Dict[str, str] = {}
 
-    def hear(self, text: str) -> None:
-        """Take a notice; "" takes back one that was not shown yet."""
+    def hear(self, text: str, about: str = "") -> None:
+        """Take a notice; "" takes back one about the same that was not shown yet."""
         with self._lock:
-            self._text = text
+            self._texts[about] = text
         if self._cells.busy:
             self.show()
 
     def show(self) -> None:
         """Show what was not shown yet."""
         with self._lock:
-            text, self._text = self._text, ""
+            text = "\n".join(filter(None, self._texts.values()))
+            self._texts.clear()
         if text:
             print(text, file=sys.stderr, flush=True)

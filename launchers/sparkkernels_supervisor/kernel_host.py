@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from .ends import End, SocketEnd
+from .idle import Idle, used_s
 from .kernel import CHANNELS, KernelProcess
 from .session import MAX_LINE, Session
 
@@ -22,6 +23,19 @@ IMPATIENCE_S = 3.0
 LAUNCHERS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 #: What only the supervisor may know of its environment.
 PRIVATE = ("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET")
+
+
+class ClientEnd(SocketEnd):
+    """A client's connection on which it says something only when somebody wants something."""
+
+    def __init__(self, session: Session, stream: int, idle: Idle) -> None:
+        super().__init__(session, stream)
+        self._idle = idle
+
+    def deliver(self, data: bytes) -> bool:
+        """Hand bytes on."""
+        self._idle.touch()
+        return super().deliver(data)
 
 
 class KernelHost:
@@ -48,6 +62,8 @@ class KernelHost:
         The SparkContext's status (PROTOCOL.md, section 5).
     childless_since : float
         Time of the loop since when there is no kernel; meaningless while there is one.
+    idle : Idle
+        For how long nobody has talked to it, and it has run nothing.
     """
 
     def __init__(
@@ -67,13 +83,16 @@ class KernelHost:
         self._waiting: List[Tuple[str, SocketEnd]] = []
         self._launcher: Optional[asyncio.StreamWriter] = None
         self._cell = ""
+        self._busy: Optional[bool] = None  # unknown for a kernel whose launcher does not say
         self._notice = ""
+        self._news = ""
         self._interrupted_at = float("-inf")
         self._spark_calls = ThreadPoolExecutor(4, "spark")
         self._reset: Optional[asyncio.Task[None]] = None
         self.kernel: Optional[KernelProcess] = None
         self.context: Dict[str, Any] = {"state": "starting" if spark else "none", "text": ""}
         self.childless_since = asyncio.get_running_loop().time()
+        self.idle = Idle(asyncio.get_running_loop().time)
 
     def start(self) -> None:
         """Start the SparkContext in the background."""
@@ -89,6 +108,8 @@ class KernelHost:
             await self.kernel.kill()
         if self._reset is not None:
             await self._reset
+        self.idle.touch()
+        self._news = str(message.get("notice", ""))
         kernel = KernelProcess(int(message["number"]), self._directory, self._kernel_changed, self._on_output)
         self.kernel = kernel
         kernel.start(list(message["argv"]), self._environment(message), dict(message["connection"]))
@@ -130,6 +151,11 @@ class KernelHost:
             self._in_spark(lambda spark: spark.interrupt(tag, all_jobs=impatient))
         )
 
+    async def look_at_work(self) -> None:
+        """See whether the process or its Spark do anything."""
+        work = await self._in_spark(lambda spark: spark.work())
+        self.idle.looked(self._busy, work, used_s(self.kernel.pid if self.kernel else None))
+
     async def end(self) -> None:
         """Kill the process, and let go of what it held in the JVM, which would keep a local one alive."""
         if self.kernel is not None:
@@ -152,7 +178,7 @@ class KernelHost:
             self._connect_waiting()
         elif kernel.state in ("exited", "failed"):
             self.childless_since = asyncio.get_running_loop().time()
-            self._cell = ""
+            self._cell, self._busy = "", None
             self._reset = asyncio.get_running_loop().create_task(self._in_spark(lambda spark: spark.reset()))
             connected, self._connected = self._connected, []
             for end in connected:
@@ -168,7 +194,11 @@ class KernelHost:
         """The local end of a client's stream; it waits while no kernel is up."""
         if channel not in CHANNELS:
             return None
-        end = SocketEnd(self._session, stream)
+        end = (
+            SocketEnd(self._session, stream)
+            if channel == "hb"
+            else ClientEnd(self._session, stream, self.idle)
+        )
         self._waiting.append((channel, end))
         self._connect_waiting()
         return end
@@ -226,6 +256,8 @@ class KernelHost:
     async def _talk_to_launcher(self, kernel: KernelProcess) -> None:
         reader, writer = await asyncio.open_unix_connection(sock=kernel.launcher, limit=MAX_LINE)
         self._launcher = writer
+        if self._news:
+            write_line(writer, type="notice", text=self._news, about="restart")
         if self._notice:
             write_line(writer, type="notice", text=self._notice)
         await self._tell_launcher()
@@ -243,9 +275,23 @@ class KernelHost:
     async def _hear_launcher(self, message: Dict[str, Any], writer: asyncio.StreamWriter) -> None:
         if message["type"] == "cell":
             self._cell = str(message["tag"])
+        elif message["type"] == "busy":
+            self._busy = bool(message["busy"])
+            self.idle.touch()
         elif message["type"] == "release":
             await self._in_spark(lambda spark: spark.release())
             write_line(writer, type="released")
+        elif message["type"] == "restart" and self.kernel is not None:
+            wish = {name: message.get(name) for name in ("spark_conf", "queue")}
+            self._session.send_message(dict(wish, type="restart", number=self.kernel.number))
+        elif message["type"] == "end" and self.kernel is not None:
+            self.kernel.signal(signal.SIGKILL)
+
+    def answer_restart(self, message: Dict[str, Any]) -> None:
+        """Hand the server's answer to a wish for a restart on to the process that asked."""
+        kernel, launcher = self.kernel, self._launcher
+        if launcher is not None and kernel is not None and message.get("number") == kernel.number:
+            write_line(launcher, **message)
 
 
 def write_line(writer: asyncio.StreamWriter, **message: Any) -> None:

@@ -106,6 +106,16 @@ def oom_kills() -> int:
         return 0
 
 
+def processor_s(pid: int) -> float:
+    """Processor time that a process has used, in seconds; 0 when it has ended."""
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
 def resident_kib(pid: int) -> int:
     """Resident memory of a process in KiB, 0 when it has ended."""
     try:

@@ -75,7 +75,7 @@ class Supervisor:
                 signum, self._finish, 128 + signum, "The supervisor was ended by signal %d." % signum
             )
         self._host.start()
-        works = (self._stay_connected(), self._launch_loop(), self._watch())
+        works = (self._stay_connected(), self._launch_loop(), self._watch(), self._watch_idle())
         tasks = [loop.create_task(work) for work in (*works, self._output.follow(), self._tokens.run())]
         for task in tasks:
             task.add_done_callback(self._task_done)
@@ -165,6 +165,8 @@ class Supervisor:
             self._host.interrupt()
         elif kind == "signal":
             self._host.signal(int(message["signum"]))
+        elif kind == "restart_answer":
+            self._host.answer_restart(message)
         elif kind == "tokens":
             self._tokens.take(message)
         elif kind == "shutdown":
@@ -177,7 +179,21 @@ class Supervisor:
             message = await self._launches.get()
             self._orphan_timeout_s = float(message.get("orphan_timeout_s", 300))
             self._childless_timeout_s = float(message.get("childless_timeout_s", 60))
+            self._host.idle.timeout_s = float(message.get("idle_timeout_s", 0))
             await self._host.launch(message)
+
+    async def _watch_idle(self) -> None:
+        idle = self._host.idle
+        while True:
+            await asyncio.sleep(idle.pause_s)
+            if idle.timeout_s and self._host.check():
+                await self._host.look_at_work()
+                if idle.over:
+                    why = (
+                        "Nobody has talked to the kernel, and it has run nothing, for %g s." % idle.timeout_s
+                    )
+                    self._session.send_message({"type": "ending", "reason": "idle", "text": why})
+                    self._finish(0, why)
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()

@@ -110,9 +110,11 @@ class Link:
         Whether the current generation's supervisor ever confirmed, and whether it is there now.
     kernel, context, container : KernelStatus, ContextStatus, Container
         As last reported.
-    on_log, on_cut, on_status, on_tokens : callable or None
+    ending : str
+        Why the supervisor has ended the application by itself, in a sentence; "" when it has not.
+    on_log, on_cut, on_status, on_tokens, on_restart : callable or None
         Called on the hub's loop with the container's output, when the connection was cut, when kernel or
-        context were reported, and with an answer to fresh tokens.
+        context were reported, with an answer to fresh tokens, and with the ``restart`` message of a user.
     """
 
     def __init__(self, kernel_id: str, loop: asyncio.AbstractEventLoop) -> None:
@@ -129,6 +131,7 @@ class Link:
         self.on_cut: Callable[[], None] | None = None
         self.on_status: Callable[[], None] | None = None
         self.on_tokens: Callable[[TokensAnswer], None] | None = None
+        self.on_restart: Callable[[dict[str, Any]], None] | None = None
         self.generation = 0
         self._reset(0)
 
@@ -143,6 +146,7 @@ class Link:
         self.kernel = KernelStatus()
         self.context = ContextStatus()
         self.container = Container()
+        self.ending = ""
         self._session = Session(1, self._on_message, self._on_opened, self._on_cut)
 
     # -- any thread ----------------------------------------------------------------------------------------
@@ -265,6 +269,10 @@ class Link:
             self._update(kind, message)
         elif kind == "tokens_applied" and self.on_tokens is not None:
             self.on_tokens(read_status(TokensAnswer, message))
+        elif kind == "ending":
+            self.ending = str(message.get("text", ""))
+        elif kind == "restart" and self.on_restart is not None:
+            self.on_restart(message)
         if kind in ("state", "kernel", "context") and self.on_status is not None:
             self.on_status()
         self.notify()

@@ -92,15 +92,42 @@ def test_kernels_and_sessions_start_and_two_tabs_live_through_restarts(start: St
     assert [kernel["id"] for kernel in server.kernels()] == [kernel_id]
 
 
-def test_an_idle_kernel_is_culled(start: StartServer) -> None:
+def test_an_idle_kernel_is_culled_and_one_that_is_busy_or_connected_is_not(start: StartServer) -> None:
     write_kernelspec()
-    server = start(
-        "--MappingKernelManager.cull_idle_timeout=1",
-        "--MappingKernelManager.cull_interval=1",
-        "--MappingKernelManager.cull_connected=True",
-    )
-    server.post("kernels", name="spark")
+    server = start("--MappingKernelManager.cull_idle_timeout=1", "--MappingKernelManager.cull_interval=1")
+    connected, busy, idle = (server.post("kernels", name="spark")["id"] for _ in range(3))
+    tab, other = server.connect(connected), server.connect(busy)
+    tab.settle()
+    other.execute("import time; print('busy'); time.sleep(600)")
+    other.hear("busy")
+    other.close()
+    wait_until(lambda: idle not in [kernel["id"] for kernel in server.kernels()])
+    assert {kernel["id"] for kernel in server.kernels()} == {connected, busy}
+    server.post(f"kernels/{busy}/interrupt")
+    tab.close()
     wait_until(lambda: not server.kernels())
+
+
+def test_a_kernel_that_nobody_uses_ends_for_good_with_and_without_its_server(
+    start: StartServer, leaks: Leaks
+) -> None:
+    leaks.excused += ["*"]  # as below
+    write_kernelspec(idle_timeout_s=1, orphan_timeout_s=300)
+    server = start()
+    tab = server.connect(server.post("kernels", name="spark")["id"])
+    tab.settle()
+    assert tab.run("import time; end = time.time() + 3\nwhile time.time() < end: pass\nprint('still here')")
+    ended = tab.receive(lambda message: message["content"].get("execution_state") in ("dead", "restarting"))
+    assert ended["content"]["execution_state"] == "dead"
+    wait_until(lambda: not server.kernels())
+    tab.close()
+    log = server.log.read_text()
+    assert "Nobody has talked to the kernel, and it has run nothing, for 1 s." in log
+    assert log.count("Submitting to") == 1
+    server.post("kernels", name="spark")
+    server.signal(signal.SIGKILL)
+    server.wait()
+    wait_until(lambda: not leaks.processes())
 
 
 @pytest.mark.parametrize(

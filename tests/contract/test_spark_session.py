@@ -404,6 +404,20 @@ async def test_a_restart_keeps_the_application_and_nothing_of_the_old_kernel(
         assert await notebook.value(code) == value
 
 
+async def test_a_context_that_does_not_answer_is_replaced_with_its_application_by_a_restart(
+    notebook: SparkNotebook,
+) -> None:
+    await notebook.with_spark()
+    before = await notebook.value("sc.applicationId")
+    await notebook.run("sc._jsc.sc().env().rpcEnv().shutdown()")
+    assert (await notebook.run("spark.range(3).count()")).error != ""
+    await notebook.restart()
+    told = await notebook.run("sc.applicationId")
+    assert told.value != before
+    assert "in another Spark application. The SparkContext" in told.warned
+    assert await notebook.value("spark.range(3).count()") == "3"
+
+
 # -- no context ------------------------------------------------------------------------------------------
 
 

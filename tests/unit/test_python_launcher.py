@@ -193,7 +193,9 @@ def test_only_code_that_may_name_spark_pays_for_it(namespace: dict[str, Any], co
 # -- cells --------------------------------------------------------------------------------------------------
 
 
-def test_a_cell_is_announced_when_it_is_tagged_and_only_then(supervisor: Supervisor) -> None:
+def test_a_cell_s_tag_is_announced_when_it_is_issued_and_its_being_busy_always(
+    supervisor: Supervisor,
+) -> None:
     cells = Cells(supervisor.channel)
     with cells.running():
         pass
@@ -208,8 +210,10 @@ def test_a_cell_is_announced_when_it_is_tagged_and_only_then(supervisor: Supervi
     assert cells.current() is None
     with cells.outside():
         assert cells.current() is None
-    heard = [supervisor.hear()["tag"] for _ in range(3)]
-    assert heard == ["sparkkernels-cell-2", "sparkkernels-cell-2.2", ""]
+    heard = [supervisor.hear() for _ in range(7)]
+    assert [message["busy"] for message in heard if message["type"] == "busy"] == [True, False, True, False]
+    tags = [message["tag"] for message in heard if message["type"] == "cell"]
+    assert tags == ["sparkkernels-cell-2", "sparkkernels-cell-2.2", ""]
 
 
 def test_a_thread_is_not_in_the_cell_that_started_it(supervisor: Supervisor) -> None:

@@ -74,9 +74,10 @@ class Deaths:
     def why(self) -> str:
         """One sentence on why the kernel is dead; "" when it is not, or when that is not certain yet."""
         report, kernel = self._report, self._link.kernel
+        if self._link.ending:
+            return self._link.ending
         if report is not None and POLL[report.state] is not None:
-            cause = self._link.ending or self._cause(report)
-            return cause or self._orphaned() or "Its application has ended."
+            return self._cause(report) or self._orphaned() or "Its application has ended."
         ended = kernel.number == self._number and kernel.state in ("exited", "failed")
         return why_kernel_ended(kernel) if ended and self._link.connected else ""
 

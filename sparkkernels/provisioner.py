@@ -479,8 +479,7 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
 def why_cold(application: Application, link: Link) -> str:
     """Why a kernel can't restart in its application, in a sentence; "" when it can."""
     if application.ended:
-        cause = link.ending or application.cause_of_death()
-        return f"{application.application_id} has ended. {cause}".rstrip()
+        return f"{application.application_id} has ended. {application.deaths.why()}"
     if link.context.state in ("failed", "stopped"):
         return link.context.text.splitlines()[0] or f"Its SparkContext has {link.context.state}."
     return "" if link.connected else f"The worker {link.container.host} can't be reached."

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 from jupyter_client.asynchronous.client import AsyncKernelClient
-from jupyter_client.ioloop import AsyncIOLoopKernelManager
+from jupyter_client.ioloop.manager import AsyncIOLoopKernelManager
 from jupyter_client.manager import AsyncKernelManager
 from traitlets.config import Config
 

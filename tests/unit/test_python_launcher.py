@@ -6,6 +6,7 @@ import builtins
 import importlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
 
 from sparkkernels_python import imports, link
 from sparkkernels_python.background import BackgroundImport
@@ -26,7 +29,9 @@ from sparkkernels_python.channel import Channel
 from sparkkernels_python.errors import SparkContextFailed
 from sparkkernels_python.interrupts import cut
 from sparkkernels_python.link import SparkLink
+from sparkkernels_python.magic import SparkMagic, parse
 from sparkkernels_python.names import NotebookNames
+from sparkkernels_python.notices import Notices
 from sparkkernels_python.settings import split, warn
 from sparkkernels_supervisor.context import _application_id, explain
 
@@ -535,3 +540,86 @@ def test_the_application_s_id_follows_from_the_container_s(container_id: str, ap
 
 def test_an_error_that_is_not_java_s_is_named() -> None:
     assert explain(OSError("no route")) == "OSError: no route"
+
+
+# -- %spark -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line", ["", "--help", "restart -h"])
+def test_the_magic_says_what_there_is(line: str) -> None:
+    assert parse(line) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "conf", "queue"),
+    [
+        ("restart", {}, None),
+        ("restart --queue a.b", {}, "a.b"),
+        (
+            "restart --conf spark.a=1 --conf 'spark.b=x y=z' --conf=spark.c=",
+            {"spark.a": "1", "spark.b": "x y=z", "spark.c": ""},
+            None,
+        ),
+    ],
+)
+def test_the_magic_takes_settings_as_spark_submit_does(
+    line: str, conf: dict[str, str], queue: str | None
+) -> None:
+    assert parse(line) == {"type": "restart", "spark_conf": conf, "queue": queue}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("restart --conf spark.a", "'spark.a' is not NAME=VALUE"),
+        ("restart --conf =1", "is not NAME=VALUE"),
+        ("restart --con spark.a=1", "unrecognized arguments"),
+        ("again", "invalid choice"),
+        ("--queue a", "settings come with a restart: %spark restart --queue a"),
+        ("restart 'a", "No closing quotation"),
+    ],
+)
+def test_the_magic_says_what_is_wrong_with_a_line(line: str, words: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(words)):
+        parse(line)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An IPython."""
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    monkeypatch.setattr("IPython.core.history.HistoryAccessor.enabled", False)
+    make: Any = InteractiveShell
+    return make()
+
+
+def test_a_line_that_is_only_a_name_remains_the_variable_s(supervisor: Supervisor, shell: Any) -> None:
+    SparkMagic(shell, supervisor.channel)
+    for line in ("spark", "spark restart", "spark.range(3)"):
+        assert shell.prefilter(line) == line
+    assert shell.transform_cell("%spark restart") == "get_ipython().run_line_magic('spark', 'restart')\n"
+
+
+def test_a_refusal_is_the_cell_s_error(supervisor: Supervisor, shell: Any) -> None:
+    magic = SparkMagic(shell, supervisor.channel)
+
+    def answer() -> None:
+        assert supervisor.hear() == {"type": "restart", "spark_conf": {"spark.a": "1"}, "queue": None}
+        magic.hear({"type": "restart_answer", "accepted": False, "text": "Not here."})
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    with pytest.raises(UsageError, match=r"Not here\."):
+        magic.spark("restart --conf spark.a=1")
+    thread.join()
+
+
+def test_notices_about_different_things_are_all_shown_once(
+    supervisor: Supervisor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notices = Notices(Cells(supervisor.channel))
+    for text, about in (("Tokens.", ""), ("New.", "restart"), ("", ""), ("Gone.", "context")):
+        notices.hear(text, about)
+    notices.show()
+    notices.show()
+    assert capsys.readouterr().err == "New.\nGone.\n"

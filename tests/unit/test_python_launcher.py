@@ -501,12 +501,12 @@ def test_a_release_is_done_when_the_supervisor_says_so_and_the_next_session_is_a
 # -- the kernel without a supervisor, and the supervisor's words ---------------------------------------------
 
 
-def test_without_a_supervisor_nothing_of_spark_is_there() -> None:
+def test_without_a_supervisor_nothing_of_spark_is_there(tmp_path: Path) -> None:
     code = """
         import sys
         from sparkkernels_python import app
         app.IPKernelApp.start = lambda self: None
-        app.main(["--IPKernelApp.parent_handle=1", "--no-secure", "-f", "/nonexistent/none.json"])
+        app.main(["--IPKernelApp.parent_handle=1", "--no-secure", "-f", "connection.json"])
         kernel = app.IPKernelApp.instance().kernel
         loaded = [name for name in sys.modules if name.split(".")[0] in ("pyspark", "py4j")]
         print(kernel.spark, type(kernel.shell.user_ns["__builtins__"]).__name__, loaded, file=sys.__stdout__)
@@ -517,6 +517,7 @@ def test_without_a_supervisor_nothing_of_spark_is_there() -> None:
     environment["PYTHONPATH"] = str(LAUNCHERS)
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=tmp_path,
         env=environment,
         capture_output=True,
         text=True,

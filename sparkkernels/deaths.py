@@ -59,6 +59,7 @@ class Deaths:
         self._awaited = True
         self._context_told = False
         self._cut_at: float | None = None
+        self._signalled_at: float | None = None
         self._report: ApplicationReport | None = None
 
     def began(self, number: int, orphan_timeout_s: float) -> None:
@@ -66,10 +67,23 @@ class Deaths:
         self._number = number
         self._orphan_timeout_s = orphan_timeout_s
         self._awaited = False
+        self._signalled_at = None
 
     def expect(self) -> None:
         """Its end is wanted, and nothing to tell."""
         self._awaited = True
+
+    @property
+    def certain(self) -> bool:
+        """Whether a kernel that is gone is gone by itself, or its whole application is known to be.
+
+        The end of a container takes the kernel along a moment before the cluster tells of it, and whoever
+        decides on a restart should know.
+        """
+        if self._awaited or (self._report is not None and POLL[self._report.state] is not None):
+            return True
+        since = time.monotonic() - self._signalled_at if self._signalled_at is not None else float("inf")
+        return since > (CONTAINER_S if self._link.connected else CUT_S)
 
     def why(self) -> str:
         """One sentence on why the kernel is dead; "" when it is not, or when that is not certain yet."""
@@ -93,7 +107,10 @@ class Deaths:
 
     def changed(self) -> None:
         """The supervisor has said something; called on the hub's loop."""
-        if self._link.kernel.state in ("exited", "failed"):
+        kernel = self._link.kernel
+        if kernel.state in ("exited", "failed"):
+            if kernel.number == self._number and (kernel.returncode or 0) < 0:
+                self._signalled_at = self._signalled_at or time.monotonic()
             asyncio.get_running_loop().call_later(CONTAINER_S, self._tell)
         context = self._link.context
         if context.state in ("failed", "stopped") and not self._context_told and not self._awaited:

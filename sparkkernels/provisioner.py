@@ -279,6 +279,8 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
             return 0
         self._restarts.look(self._restarter_gave_up)
         returncode = self._application.kernel_alive(self._number)
+        if returncode is not None and not self._application.deaths.certain:
+            return None
         if returncode is not None:
             is_final = bool(self._link and self._link.ending)
             self._restarts.died(self._application.ended, self._application.deaths.why(), is_final)

@@ -6,6 +6,7 @@ import os
 import threading
 from typing import Any, List, Optional
 
+import zmq
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 
@@ -35,6 +36,16 @@ class SparkKernel(IPythonKernel):
         with self.spark.cells.running(), self.spark.names.during(code):
             self.spark.notices.show()
             return await execute(code, *args, **kwargs)
+
+
+class SparkKernelApp(IPKernelApp):
+    """An ipykernel that waits where others lose output: when nobody takes it for a while."""
+
+    def init_iopub(self, context: Any) -> None:
+        """Have a full buffer slow the cell down; ZeroMQ by itself drops what is more than 1000 messages."""
+        context.setsockopt(zmq.XPUB_NODROP, 1)
+        init_iopub: Any = super().init_iopub
+        init_iopub(context)
 
 
 class NotebookSpark:
@@ -85,7 +96,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         The command line's arguments, as ipykernel's.
     """
     descriptor = os.environ.pop("SPARKKERNELS_FD", "")
-    app: Any = IPKernelApp.instance(kernel_class=SparkKernel)
+    app: Any = SparkKernelApp.instance(kernel_class=SparkKernel)
     app.initialize(argv)
     if descriptor:
         app.kernel.spark = NotebookSpark(app.kernel, Channel.inherit(int(descriptor)))

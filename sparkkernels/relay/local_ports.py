@@ -18,6 +18,8 @@ CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 ESTABLISHED = "01"
 log = logging.getLogger("sparkkernels.relay")
+#: Seconds that a reader of output may stand still.
+STILL_S = 30.0
 
 
 def bind_ports() -> dict[str, socket.socket]:
@@ -64,12 +66,17 @@ def table_address(host: str, port: int) -> str:
 
 
 class ClientEnd(SocketEnd):
-    """One local client's connection to one channel."""
+    """One local client's connection to one channel.
+
+    One that has asked for output and takes none for ``STILL_S`` is disconnected, as the kernel waits for its
+    slowest reader; a client that lives connects anew by itself.
+    """
 
     def __init__(self, session: Session, channel: str) -> None:
         super().__init__(session)
         self._channel = channel
         self._refused = False
+        self._still: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Open a stream for a client of our own uid, refuse any other."""
@@ -94,8 +101,29 @@ class ClientEnd(SocketEnd):
         self.stream = self.session.open(self._channel, self)
         super().connection_made(transport)
 
+    def pause_writing(self) -> None:
+        """Called by asyncio."""
+        super().pause_writing()
+        if self._channel == "iopub":
+            self._still = asyncio.get_running_loop().call_later(STILL_S, self._stands_still)
+
+    def resume_writing(self) -> None:
+        """Called by asyncio."""
+        super().resume_writing()
+        self._moves()
+
+    def _moves(self) -> None:
+        if self._still is not None:
+            self._still.cancel()
+            self._still = None
+
+    def _stands_still(self) -> None:
+        log.warning("Disconnected a client that took none of a kernel's output for %g s.", STILL_S)
+        self.fail()
+
     def connection_lost(self, error: Exception | None) -> None:
         """Called by asyncio."""
+        self._moves()
         if not self._refused:
             super().connection_lost(error)
 

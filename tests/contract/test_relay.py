@@ -12,13 +12,14 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import pytest_asyncio
+import zmq
 from jupyter_client.manager import AsyncKernelManager
 
 from sparkkernels.relay.hub import Hub, shared_hub
@@ -538,13 +539,47 @@ async def test_a_relay_that_has_forgotten_the_streams_goes_on_with_new_ones(prox
 
 async def test_a_reader_that_stands_still_holds_nobody_else_up(proxy: Proxy) -> None:
     async with running(write_kernelspec("echo", ECHO)) as (manager, client):
-        still = socket.create_connection(("127.0.0.1", manager.iopub_port))
-        # ZeroMQ's greeting and a subscription to everything (ZMTP 3.0, NULL), and then not a byte is read
-        still.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16 + 32))
-        still.sendall(b"\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB" + b"\x00\x01\x01")
-        for _ in range(6):
-            assert len((await run(client, "big 4000000")).text) == 4_000_000
-        still.close()
+        with stand_still(manager):
+            for _ in range(6):
+                assert len((await run(client, "big 4000000")).text) == 4_000_000
+
+
+#: More than ZeroMQ keeps by itself, TCP's buffers and a window of ours together.
+MUCH = """
+from IPython.display import display
+for number in range(2500):
+    display(f"{number:04d}" + "x" * 20000)
+"""
+
+
+async def test_output_beyond_all_buffers_waits_for_the_network_and_for_no_reader_that_stands_still(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sparkkernels.relay.local_ports.STILL_S", 2.0)
+    argv = (sys.executable, "-m", "sparkkernels_python", "-f", "{connection_file}")
+    async with running(write_kernelspec(argv=argv, curve="disabled")) as (manager, client):
+        await run(client, "1")
+        with stand_still(manager):
+            mark = proxy.carried
+            cell = asyncio.ensure_future(run(client, MUCH, timeout_s=90))
+            await becomes(lambda: proxy.carried > mark + 100_000)
+            proxy.freeze()
+            await asyncio.sleep(4)
+            assert not cell.done()
+            proxy.thaw()
+            shown = [m["content"]["data"] for m in (await cell).messages if m["msg_type"] == "display_data"]
+            assert [int(data["text/plain"][1:5]) for data in shown] == list(range(2500))
+            await becomes(lambda: "took none of a kernel's output" in caplog.text)
+
+
+@contextlib.contextmanager
+def stand_still(manager: AsyncKernelManager) -> Iterator[None]:
+    """A client that asks for all output and takes hardly anything."""
+    with zmq.Context() as context, context.socket(zmq.SUB) as still:
+        still.linger, still.rcvhwm, still.rcvbuf = 0, 1, 65536
+        still.subscribe(b"")
+        still.connect(f"tcp://127.0.0.1:{manager.iopub_port}")
+        yield
 
 
 def link_of(manager: AsyncKernelManager) -> Link:

@@ -114,8 +114,8 @@ class Settings(LoggingConfigurable):
         help="The principal's keytab: an absolute path, readable by this server's account only."
     ).tag(config=True)
     ca_file = Unicode(
-        help="PEM file of the authorities behind the HTTPS of ResourceManager and NameNode. Default: those that"
-        " `requests` comes with, or of REQUESTS_CA_BUNDLE."
+        help="PEM file of the authorities behind the HTTPS of ResourceManager and NameNode. Default: those"
+        " that `requests` comes with, or of REQUESTS_CA_BUNDLE."
     ).tag(config=True)
     submit_helper = Unicode(
         help="Command that submits, reports and kills as the service for this server's own Unix user, where"

@@ -8,12 +8,17 @@ from urllib.parse import urlsplit
 import requests
 
 from ..errors import NotAllowed, SparkKernelError
+from . import tfile
 from .authority import refused_certificate
+from .filesystem import FileSystem
 from .hadoop_cli import LOGS_CLI, HadoopCli
+from .hadoop_conf import HadoopConf
 from .resource_manager import Json, ResourceManagerClient
 
 FILES = ("stdout", "stderr")
 LOGS_CLI_TIMEOUT_S = 60.0
+#: Of the file with the logs of all of an application's containers on one node.
+MOST_BYTES = 256 << 20
 #: ``http://node:8042/node/containerlogs/container_…/user``, the report's ``amContainerLogs``.
 CONTAINER_LOGS = re.compile(r"/node/containerlogs/(container_[\w]+)/")
 #: What ``org.apache.hadoop.yarn.server.nodemanager.webapp.NMWebServices`` puts around a file.
@@ -118,14 +123,39 @@ def is_hidden(application: Json) -> bool:
     return not application.get("startedTime") and "amContainerLogs" not in application
 
 
-def aggregated_logs(cli: HadoopCli, application_id: str, user: str, tail_bytes: int) -> str:
+def aggregated_logs(files: FileSystem, conf: HadoopConf, application: Json, tail_bytes: int) -> str:
     """What log aggregation put on the file system, "" when there is nothing.
 
     Raises
     ------
+    NotAllowed
+        The log is somebody else's.
+    ValueError, FileSystemUnreachable
+        It can't be read with what Python has.
+    """
+    where = node_and_container(application)
+    if where is None:
+        return ""
+    host, container_id = urlsplit(where[0]).hostname, where[1]
+    for directory in tfile.directories(conf, str(application["user"]), str(application["id"])):
+        for node in files.entries(directory):
+            if not node.path.rpartition("/")[2].startswith(f"{host}_"):
+                continue
+            found = tfile.read(files.read(node.path, MOST_BYTES), container_id)
+            parts = [headed(name, found.get(name, "")[-tail_bytes // len(FILES) :]) for name in FILES]
+            if any(parts):
+                return "\n".join(part for part in parts if part)
+    return ""
+
+
+def logs_by_cli(cli: HadoopCli, application_id: str, user: str, tail_bytes: int) -> str:
+    """The same through Hadoop's ``LogsCLI``, which knows every format.
+
+    Raises
+    ------
     SparkKernelError
-        It can't be read from here: Hadoop's ``LogsCLI`` needs ``org.codehaus.jettison``, of which Spark 3.5.9
-        with its Hadoop 3.3.4 has nothing.
+        It does not run: it needs ``org.codehaus.jettison``, of which Spark 3.5.9 with its Hadoop 3.3.4 has
+        nothing.
     """
     arguments = ["-applicationId", application_id, "-am", "1", "-log_files", ",".join(FILES)]
     arguments += ["-size", str(-tail_bytes // len(FILES)), "-appOwner", user]

@@ -77,6 +77,16 @@ class FileSystem(ABC):
     def delete(self, path: str) -> None:
         """Remove a file or a whole directory, if it exists."""
 
+    def read(self, path: str, most_bytes: int) -> bytes:
+        """A file's content, or the beginning of a longer one.
+
+        Raises
+        ------
+        FileSystemUnreachable
+            This way of asking has no such operation.
+        """
+        raise FileSystemUnreachable(f"{path} can be read through WebHDFS only.")
+
     @abstractmethod
     def _put(self, source: Path, path: str, mode: int) -> None:
         """Write a file."""

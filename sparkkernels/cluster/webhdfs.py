@@ -101,6 +101,15 @@ class WebHdfs(FileSystem):
         """Remove a file or a whole directory."""
         self._call(lambda: self._client.delete(path, recursive=True))
 
+    def read(self, path: str, most_bytes: int) -> bytes:
+        """A file's content, or the beginning of a longer one."""
+
+        def content() -> bytes:
+            with self._client.read(path, length=most_bytes) as reader:
+                return bytes(reader.read())
+
+        return bytes(self._call(content))
+
     def _put(self, source: Path, path: str, mode: int) -> None:
         def write() -> None:
             with source.open("rb") as data:

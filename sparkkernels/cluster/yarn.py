@@ -22,7 +22,8 @@ from . import delegation_tokens, diagnosis
 from .base import ApplicationReport, Backend, FreshTokens
 from .bundle import launchers_bundle
 from .command import REGISTRATION_NAME, granted, parse_spark_defaults, refuse_forced, yarn_command, yarn_conf
-from .container_logs import aggregated_logs, is_hidden, node_logs, not_allowed
+from .container_logs import aggregated_logs, is_hidden, logs_by_cli, node_logs, not_allowed
+from .filesystem import FileSystemUnreachable
 from .hadoop_cli import APPLICATION_CLI
 from .hadoop_site import OWN_ACCOUNT, Access, HadoopSite
 from .homes import check_home
@@ -245,7 +246,13 @@ class YarnBackend(Backend):
         text = node_logs(site.client, application, tail_bytes, site.user)
         if text or application.get("logAggregationStatus") in (None, "DISABLED", "NOT_START"):
             return text
-        return aggregated_logs(site.cli(), application_id, str(application["user"]), tail_bytes)
+        try:
+            return aggregated_logs(site.file_system(), site.conf, application, tail_bytes)
+        except NotAllowed as error:
+            raise not_allowed(application, site.user) from error
+        except (ValueError, FileSystemUnreachable) as error:
+            log.debug("The log of %s is left to Hadoop's LogsCLI: %s", application_id, error)
+        return logs_by_cli(site.cli(), application_id, str(application["user"]), tail_bytes)
 
     def fresh_tokens(self, application_id: str) -> FreshTokens | None:
         """HDFS delegation tokens of whomever it runs as; none are needed on a cluster without Kerberos."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import time
@@ -12,10 +13,15 @@ from typing import Any
 import gssapi
 import pytest
 
+from sparkkernels.cluster.delegation_tokens import Token, decode, fetch, write_token
+from sparkkernels.cluster.hadoop_site import Access
+from sparkkernels.cluster.yarn import YarnBackend
+from sparkkernels.errors import NotAllowed, SparkKernelError
 from tests.cluster.harness import Cluster, HarnessError, processes
 from tests.cluster.harness.kerberos import Realm
 from tests.cluster.harness.membership import belongs
 from tests.cluster.harness.web import Answer, WebError, ask
+from tests.cluster.people import people
 
 LIFETIME_S = 60
 
@@ -29,7 +35,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     before = os.environ.get("KRB5_CONFIG")
     running = Cluster.up(
         f"realm-{os.getpid()}",
-        extra_site={"hdfs-site.xml": lifetimes},
+        extra_site={"hdfs-site.xml": lifetimes, "yarn-site.xml": {"yarn.log-aggregation-enable": "true"}},
         directory=directory,
         kerberos=True,
         ha=True,
@@ -129,6 +135,30 @@ def test_an_application_of_somebody_else_outlives_the_resourcemanager(secure: Cl
     until(lambda: not secure.applications(["RUNNING", "ACCEPTED"]) and not secure.processes())
 
 
+def test_a_log_that_its_user_owns_is_read_on_its_node_and_later_from_hdfs(
+    secure: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in secure.environment().items():
+        monkeypatch.setenv(name, value)
+    alice, bob = (as_user(secure, name) for name in ("alice", "bob"))
+    [token] = decode(fetch(alice.site, None).credentials).values()
+    with people(("alice",), "jupyter", tmp_path / "home"):
+        # As with the setuid container executor; the default one leaves it to the NodeManager's account.
+        own = "echo kept > <LOG_DIR>/stdout; chown alice <LOG_DIR>/*; chmod 640 <LOG_DIR>/*"
+        application_id = submit(secure, "alice", f"{own}; exec sleep 600", token)
+        try:
+            until(lambda: "kept" in last_output(alice, application_id))
+            with pytest.raises(NotAllowed, match="let bob see the log"):
+                bob.logs(application_id)
+        finally:
+            secure.kill_application(application_id)
+        until(lambda: not secure.log_directories(application_id))
+        until(lambda: last_output(alice, application_id))
+        assert alice.logs(application_id) == "Last lines of stdout:\nkept\n"
+        with pytest.raises(NotAllowed, match="let bob see the log"):
+            bob.logs(application_id)
+
+
 def test_workers_on_other_hosts_have_no_kerberos_yet() -> None:
     with pytest.raises(HarnessError, match="--kerberos and --hosts"):
         Cluster.up("refused", hosts=1, kerberos=True)
@@ -141,9 +171,27 @@ def send(cluster: Cluster, user: str, method: str, url: str, document: Any = Non
     return ask(method, url, body=body, content_type="application/json", headers=headers)
 
 
-def submit(cluster: Cluster, user: str, command: str) -> str:
+def as_user(cluster: Cluster, name: str) -> YarnBackend:
+    """The product's backend, with somebody's keytab."""
+    access = Access(cluster.principal(name), str(cluster.keytab(name)))
+    return YarnBackend(str(cluster.conf_dir), access=access)
+
+
+def last_output(backend: YarnBackend, application_id: str) -> str:
+    """What there is of a log, which may not be its user's yet."""
+    try:
+        return backend.logs(application_id)
+    except SparkKernelError:
+        return ""
+
+
+def submit(cluster: Cluster, user: str, command: str, token: Token | None = None) -> str:
     """Submit a shell command as an application master, as the service for somebody else."""
     root = f"{cluster.resource_manager_url}/ws/v1/cluster/apps"
+    entries = []
+    if token is not None:
+        entries = [{"key": token.service, "value": base64.urlsafe_b64encode(write_token(token)).decode()}]
+    tokens = {"entry": entries}
     application_id = send(cluster, "jupyter", "POST", f"{root}/new-application?doAs={user}").json()[
         "application-id"
     ]
@@ -158,7 +206,7 @@ def submit(cluster: Cluster, user: str, command: str) -> str:
             "application-type": "YARN",
             "max-app-attempts": 1,
             "resource": {"memory": 128, "vCores": 1},
-            "am-container-spec": {"commands": {"command": command}},
+            "am-container-spec": {"commands": {"command": command}, "credentials": {"tokens": tokens}},
         },
     )
     return str(application_id)

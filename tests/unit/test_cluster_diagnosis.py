@@ -10,9 +10,9 @@ import pytest
 
 from sparkkernels.cluster.base import ApplicationReport
 from sparkkernels.cluster.container_logs import (
-    aggregated_logs,
     contents,
     is_hidden,
+    logs_by_cli,
     node_and_container,
     why_withheld,
 )
@@ -257,7 +257,7 @@ class Cli(HadoopCli):
 
 def test_an_aggregated_log() -> None:
     text = "Container: c on h\nLogType:stdout\nLogLength:5\nLogContents:\nkept\nEnd of LogType:stdout\n"
-    found = aggregated_logs(Cli(0, text, ""), "application_1_0001", "alice", 1000)
+    found = logs_by_cli(Cli(0, text, ""), "application_1_0001", "alice", 1000)
     assert found == "Last lines of stdout:\nkept\n"
 
 
@@ -267,6 +267,6 @@ def test_an_aggregated_log_that_sparks_own_hadoop_cant_read_names_the_command_th
         "Caused by: java.lang.NoClassDefFoundError: org/apache/hadoop/shaded/org/codehaus/jettison/json/X"
     )
     with pytest.raises(SparkKernelError, match="Spark's own copy of Hadoop can't read it") as caught:
-        aggregated_logs(Cli(1, "", said), "application_1_0001", "alice", 1000)
+        logs_by_cli(Cli(1, "", said), "application_1_0001", "alice", 1000)
     assert "NoClassDefFoundError" in caught.value.diagnostics
     assert caught.value.hint.endswith("yarn logs -applicationId application_1_0001 -am 1 -appOwner alice")

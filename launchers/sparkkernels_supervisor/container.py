@@ -9,6 +9,7 @@ import sys
 from typing import BinaryIO, Dict, Mapping, Optional
 
 from .ends import End
+from .room import make_room
 from .session import Session
 
 #: Seconds between two looks at the container's files, and bytes read from one at a time.
@@ -92,9 +93,10 @@ class Output(End):
                 sys.stderr.write("sparkkernels: could not write to the container's stderr: %s\n" % error)
 
     async def follow(self) -> None:
-        """Send what is new in the container's files, for ever."""
+        """Send what is new in the container's files, for ever, and keep those small that nobody rolls."""
         while True:
             self.look()
+            self._make_room()
             await asyncio.sleep(LOOK_EVERY_S)
 
     def look(self) -> None:
@@ -111,6 +113,14 @@ class Output(End):
             if data:
                 self._offsets[name] = offset + len(data)
                 self._send(data)
+
+    def _make_room(self) -> None:
+        for name in ("stderr", "stdout") if self._directory is not None else ():
+            try:
+                first = make_room(os.path.join(self._directory or "", name))
+            except OSError:
+                continue  # not there (yet), or somebody else's
+            self._offsets[name] = max(self._offsets[name], first)
 
     def _send(self, data: bytes) -> None:
         if self._session is not None and self._room:

@@ -7,7 +7,7 @@ when somebody sets them), the spec's, the administrator's ``spark-defaults.conf`
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,6 +109,7 @@ def yarn_conf(
     archive: str | None,
     version: str,
     is_secure: bool = False,
+    jvm_options: str = "",
 ) -> dict[str, str]:
     """What a submit to YARN sets, over what spark-defaults.conf sets.
 
@@ -123,8 +124,13 @@ def yarn_conf(
         Spark's version.
     is_secure : bool
         Whether the cluster uses Kerberos.
+    jvm_options : str
+        More of the driver's and the executors' own, in front of everybody else's.
     """
     ours = dict(YARN_DEFAULTS) | (SECURE_DEFAULTS if is_secure else {})
+    if jvm_options:
+        for name in ("spark.driver.defaultJavaOptions", "spark.executor.defaultJavaOptions"):
+            ours[name] += f" {jvm_options}"
     # Failures of last Monday must not end a kernel that is a week old (exit code 11).
     prefix = "spark.yarn.executor" if version.startswith("3.4") else "spark.executor"
     ours[f"{prefix}.failuresValidityInterval"] = "1h"
@@ -173,6 +179,7 @@ def yarn_command(
     environ: Mapping[str, str],
     hadoop_conf_dir: str,
     log4j: Path | None = None,
+    files: Sequence[Path] = (),
 ) -> Command:
     """The submit of an application to YARN.
 
@@ -191,6 +198,8 @@ def yarn_command(
     hadoop_conf_dir : str
     log4j : Path or None
         log4j2 settings of the submitting JVM, so that what it prints can be read.
+    files : sequence of Path
+        More local files for the containers' working directories.
     """
     argv = [f"{spec.spark_home}/bin/spark-submit", "--master", "yarn", "--deploy-mode", "cluster"]
     argv += ["--name", spec.name]
@@ -198,7 +207,7 @@ def yarn_command(
         argv += ["--proxy-user", spec.proxy_user]
     if spec.queue:
         argv += ["--queue", spec.queue]
-    argv += ["--files", str(registration)]
+    argv += ["--files", ",".join(map(str, [registration, *files]))]
     argv += [part for name in sorted(conf) for part in ("--conf", f"{name}={conf[name]}")]
     argv += [bundle, REGISTRATION_NAME]
     # The configuration that it zips for the container goes there, and goes with the directory.

@@ -19,6 +19,7 @@ from ..errors import ConfigurationError, NotAllowed, SparkKernelError
 from ..spec import LaunchSpec
 from ..states import POLL, ApplicationState, FinalStatus
 from . import delegation_tokens, diagnosis
+from . import log4j as log4j_settings
 from .base import ApplicationReport, Backend, FreshTokens
 from .bundle import launchers_bundle
 from .command import REGISTRATION_NAME, granted, parse_spark_defaults, refuse_forced, yarn_command, yarn_conf
@@ -28,6 +29,7 @@ from .hadoop_cli import APPLICATION_CLI
 from .hadoop_site import OWN_ACCOUNT, Access, HadoopSite
 from .homes import check_home
 from .local_files import directory_prefix, sweep, take_lock
+from .log4j import CONTAINERS_NAME
 from .memory import driver_container_mib, executor_container_mib
 from .queues import check_memory, check_queue, queues
 from .resource_manager import Json
@@ -163,7 +165,17 @@ class YarnBackend(Backend):
             log4j = directory / "log4j2.properties"
             log4j.write_text(LOG4J)
             defaults = parse_spark_defaults(read_spark_defaults(home, self.environ))
-            conf = yarn_conf(spec, defaults, staged.archive, home.version, self._site.conf.is_secure)
+            rolled = None if log4j_settings.has_own(home, self.environ) else directory / CONTAINERS_NAME
+            if rolled:
+                rolled.write_text(log4j_settings.CONTAINERS)
+            conf = yarn_conf(
+                spec,
+                defaults,
+                staged.archive,
+                home.version,
+                self._site.conf.is_secure,
+                log4j_settings.CONTAINERS_OPTION if rolled else "",
+            )
             if spec.proxy_user and self._site.credentials is not None:
                 conf |= granted(self._site.credentials.short_name, defaults, conf)
             staging_root = {**defaults, **conf}.get("spark.yarn.stagingDir", "")
@@ -176,6 +188,7 @@ class YarnBackend(Backend):
                 environ=self._site.client_environment(),
                 hadoop_conf_dir=self._site.conf.directory,
                 log4j=log4j,
+                files=[rolled] if rolled else [],
             )
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)

@@ -155,7 +155,8 @@ def act_for(monkeypatch: pytest.MonkeyPatch, cluster: Cluster, user: str) -> Non
 def kernels(staged: Cluster, tmp_path: Path) -> Kernels:
     """Start a kernel on the cluster from a kernelspec that the command line wrote.
 
-    Called with the provisioner's settings, and ``argv`` to replace the kernel's command.
+    Called with the provisioner's settings, ``argv`` to replace the kernel's command, and ``factory`` for
+    another kind of manager.
     """
 
     return kernels_of(tmp_path)
@@ -171,9 +172,14 @@ def kernels_of(directory: Path) -> Kernels:
     """Start kernels from kernelspecs in this directory."""
 
     @asynccontextmanager
-    async def start(*, argv: list[str] | None = None, **settings: Any) -> AsyncIterator[Notebook]:
+    async def start(
+        *,
+        argv: list[str] | None = None,
+        factory: type[AsyncKernelManager] = AsyncKernelManager,
+        **settings: Any,
+    ) -> AsyncIterator[Notebook]:
         name = install(directory, argv, settings)
-        manager = AsyncKernelManager(kernel_name=name)
+        manager = factory(kernel_name=name)
         await manager.start_kernel()
         notebook = Notebook(manager)
         try:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sparkkernels.cluster import log4j
 from sparkkernels.cluster.command import (
     FORCED,
     granted,
@@ -18,7 +19,7 @@ from sparkkernels.cluster.command import (
     yarn_conf,
 )
 from sparkkernels.cluster.environment import LONG_LIVED_JVM, base_environment
-from sparkkernels.cluster.spark_home import Java
+from sparkkernels.cluster.spark_home import Java, SparkHome
 from sparkkernels.errors import ConfigurationError
 from sparkkernels.spec import LaunchSpec
 
@@ -203,3 +204,36 @@ def test_the_service_is_added_to_who_may_see_and_end_an_application() -> None:
         "spark.ui.view.acls": "carol,dave,jupyter",
         "spark.modify.acls": "ops,jupyter",
     }
+
+
+def test_more_files_and_options_go_to_the_containers_in_front_of_the_users_own() -> None:
+    conf = yarn_conf(make_spec(), {}, None, "3.5.9", jvm_options="-Dmore=1")
+    for name in ("spark.driver.defaultJavaOptions", "spark.executor.defaultJavaOptions"):
+        assert conf[name] == f"{LONG_LIVED_JVM} -Dmore=1"
+    own = {"spark.executor.defaultJavaOptions": "-Down=1"}
+    assert "spark.executor.defaultJavaOptions" not in yarn_conf(
+        make_spec(), own, None, "3.5.9", jvm_options="-Dmore=1"
+    )
+    command = yarn_command(
+        make_spec(),
+        conf,
+        bundle="hdfs:///l.zip",
+        registration=Path("/tmp/x/registration.json"),
+        java=JAVA,
+        environ=ENVIRON,
+        hadoop_conf_dir="/etc/hadoop",
+        files=[Path("/tmp/x/more")],
+    )
+    assert command.argv[command.argv.index("--files") + 1] == "/tmp/x/registration.json,/tmp/x/more"
+
+
+@pytest.mark.parametrize("name", ["log4j2.properties", "log4j2.xml"])
+def test_a_sites_own_logging_is_left_to_it(tmp_path: Path, name: str) -> None:
+    home = SparkHome(tmp_path / "spark", "3.5.9")
+    (tmp_path / "spark" / "conf").mkdir(parents=True)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "log4j2.properties.template").touch()
+    environ = {"SPARK_CONF_DIR": str(tmp_path / "etc")}
+    assert not log4j.has_own(home, environ) and not log4j.has_own(home, {})
+    (tmp_path / "etc" / name).touch()
+    assert log4j.has_own(home, environ) and not log4j.has_own(home, {})

@@ -7,6 +7,7 @@ import concurrent.futures
 import logging
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from .blocking import begin, in_thread
@@ -107,23 +108,21 @@ class Application:
         await self._hub.next_generation(self._link)
         host, given = ("0.0.0.0", configured_addresses) if spec.is_yarn else ("127.0.0.1", ["127.0.0.1"])
         relay = await self._listen(host, relay_port, certificate)
-        facing = await in_thread(self._backend.hosts)
-        addresses = relay_addresses(relay.port, given, facing)
-        registration = self._record.write_registration(
-            self._link.registration(addresses, relay.fingerprint, spec.registration_timeout_s)
-        )
+        registration = await in_thread(self._write_registration, relay, given, spec.registration_timeout_s)
         turn = await shared_turns().take(spec.proxy_user or "", max_submits, self._tell_place)
         try:
             self._move(Phase.SUBMITTING, f"Submitting to {spec.master}.")
             begun_at = time.time()
             self._submitting = begin(self._backend.submit, spec, registration, self._id_known)
             submission = await asyncio.wrap_future(self._submitting)
-            accepted = asyncio.ensure_future(in_thread(submission.wait))
         except BaseException:
             shared_turns().end(turn)
             raise
-        accepted.add_done_callback(lambda _: shared_turns().end(turn))
-        accepted.add_done_callback(lambda _: self._link.notify())
+        # The turn ends with the submitting process, even if nobody waits for that any more.
+        submitted = begin(submission.wait)
+        submitted.add_done_callback(lambda _: shared_turns().end(turn))
+        submitted.add_done_callback(lambda _: self._link.notify())
+        accepted = asyncio.wrap_future(submitted)
         try:
             await self._registered(spec, accepted)
         finally:
@@ -137,6 +136,12 @@ class Application:
             self._token_keeper = TokenKeeper(
                 self._backend, self.application_id, self._link, self._log, begun_at
             )
+
+    def _write_registration(self, relay: Address, given: list[str], timeout_s: float) -> Path:
+        """Blocks: names of hosts are looked up for it."""
+        addresses = relay_addresses(relay.port, given, self._backend.hosts())
+        content = self._link.registration(addresses, relay.fingerprint, timeout_s)
+        return self._record.write_registration(content)
 
     async def _listen(self, host: str, port: int, certificate: Certificate | None) -> Address:
         try:

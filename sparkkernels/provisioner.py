@@ -23,7 +23,7 @@ from traitlets import TraitError
 from .application import Application
 from .blocking import in_thread
 from .cluster import create_backend
-from .cluster.hadoop_site import Access
+from .cluster.access import Access
 from .encryption import needs_curve
 from .errors import ConfigurationError, LaunchTimeout, SparkKernelError
 from .identity import Identity, identify, refuse_administrators, requester
@@ -37,6 +37,7 @@ from .settings import Settings
 from .shared_server import refuse_unsafe_server
 from .spec import LaunchSpec, check_kernel_id
 from .tags import server_tag
+from .turns import first_steps
 from .wishes import Wish, Wishes
 
 #: Seconds a supervisor that is cut off is waited for before a restart takes a new application.
@@ -129,12 +130,14 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         argv = [*self.kernel_spec.argv, *kwargs.pop("extra_arguments", [])]
         self._spec = self._make_spec(tuple(argv), own)
         self._holding.add(self)
-        if self._link is None:
-            self._link = await shared_hub().open_link(self.kernel_id)
-            self._record = LaunchRecord(self.kernel_id)
-            self._link.on_log = self._record.log
-            self._link.on_restart = self._hear_restart
-        self._settle_connection(self._link)
+        async with first_steps():
+            if self._link is None:
+                self._link = await shared_hub().open_link(self.kernel_id)
+                self._record = LaunchRecord(self.kernel_id)
+                self._link.on_log = self._record.log
+                self._link.on_restart = self._hear_restart
+                await in_thread(self._backend)  # the first time it is imported, which takes its time
+            await in_thread(self._settle_connection, self._link)
         kwargs["cmd"] = argv
         return kwargs
 
@@ -231,7 +234,9 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
 
     async def _first_answer(self, application: Application, deadline: float) -> None:
         """Return after a kernel_info reply through the relay."""
-        client = AsyncKernelClient(context=zmq.asyncio.Context())
+        manager: Any = self.parent
+        # The manager's context in this loop's form: one of our own has threads, and its end blocks.
+        client = AsyncKernelClient(context=zmq.asyncio.Context(manager.context))
         client.load_connection_info(self.connection_info)
         client.start_channels(shell=True, iopub=False, stdin=False, hb=False, control=False)
         try:
@@ -251,7 +256,6 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
                         return
         finally:
             client.stop_channels()
-            client.context.destroy(linger=0)
 
     async def _give_up(self, error: BaseException) -> None:
         """End whatever a failed start has begun; nobody else will."""
@@ -405,7 +409,7 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
                 waived = self.allow_shared_server
                 await in_thread(refuse_unsafe_server, self.parent, self.identity, private, waived)
             self._starter = claim(self.kernel_id, requester())
-            self._identity = identify(self, requester(), os.environ, env)
+            self._identity = await in_thread(identify, self, requester(), os.environ, env)
 
     def _backend(self) -> Any:
         return create_backend(
@@ -440,6 +444,7 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         )
 
     def _settle_connection(self, link: Link) -> None:
+        """Blocks: a file is written."""
         manager: Any = self.parent
         if manager.transport != "tcp":
             raise ConfigurationError(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from .blocking import begin
 from .cluster.base import Backend, FreshTokens
 from .errors import SparkKernelError
 from .relay.link import Link, TokensAnswer
@@ -115,7 +116,8 @@ class TokenKeeper:
         self._error: SparkKernelError | None = None
         self._logged = self._told = ""
         link.on_tokens = self._answers.put
-        threading.Thread(target=self._run, name="sparkkernels-tokens", daemon=True).start()
+        thread = threading.Thread(target=self._run, name="sparkkernels-tokens", daemon=True)
+        begin(thread.start)  # which waits until it runs, and this may be an event loop
 
     def close(self) -> None:
         """Send no more."""

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from sparkkernels.blocking import SPARE
+
 #: In the environment of all that a test starts; Spark's prefix lets it pass the backends' whitelist.
 MARK = "SPARK_TEST_MARK"
 
@@ -80,7 +82,9 @@ class Leaks:
         left += [
             f"thread {thread.name}"
             for thread in threading.enumerate()
-            if thread not in self._threads and thread.name.startswith("sparkkernels")
+            if thread not in self._threads
+            and thread.name.startswith("sparkkernels")
+            and thread.name != SPARE  # it goes by itself when it has had nothing to do for a while
         ]
         left += [f"socket {text}" for text in inet_sockets(self.services) - self._sockets]
         return left

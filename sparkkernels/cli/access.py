@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import Any
 
-from ..cluster.hadoop_site import Access
+from ..cluster.access import Access
 from ..errors import ConfigurationError
 from ..settings import Settings
 

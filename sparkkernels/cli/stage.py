@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from ..cluster.access import Access
 from ..cluster.bundle import launchers_bundle
-from ..cluster.hadoop_site import Access
 from ..cluster.spark_home import inspect_spark_home
 from ..cluster.yarn import YarnBackend
 from .access import cluster_settings

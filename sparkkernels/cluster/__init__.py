@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
+from .access import OWN_ACCOUNT, Access
 from .base import Backend
-from .hadoop_site import OWN_ACCOUNT, Access
 from .local import LocalBackend
 
 _lock = threading.Lock()

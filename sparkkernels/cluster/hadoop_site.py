@@ -7,10 +7,10 @@ import logging
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import requests
 
+from .access import OWN_ACCOUNT, Access
 from .authority import AuthoritySession
 from .filesystem import FileSystem, FileSystemUnreachable
 from .fs_shell import FsShell
@@ -23,26 +23,6 @@ from .spark_home import find_java, inspect_spark_home
 from .webhdfs import WebHdfs
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Access:
-    """How this server proves itself to a cluster: settings of the administrator.
-
-    Attributes
-    ----------
-    principal, keytab : str
-        The service's; "" for the ticket of the server's own account.
-    ca_file : str
-        PEM file of the authorities behind the cluster's HTTPS; "" for the system's.
-    """
-
-    principal: str = ""
-    keytab: str = ""
-    ca_file: str = ""
-
-
-OWN_ACCOUNT = Access()
 
 
 class HadoopSite:

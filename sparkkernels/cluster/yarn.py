@@ -20,18 +20,20 @@ from ..spec import LaunchSpec
 from ..states import POLL, ApplicationState, FinalStatus
 from . import delegation_tokens, diagnosis
 from . import log4j as log4j_settings
+from .access import OWN_ACCOUNT, Access
 from .base import ApplicationReport, Backend, FreshTokens
 from .bundle import launchers_bundle
 from .command import REGISTRATION_NAME, granted, parse_spark_defaults, refuse_forced, yarn_command, yarn_conf
 from .container_logs import aggregated_logs, is_hidden, logs_by_cli, node_logs, not_allowed
 from .filesystem import FileSystemUnreachable
 from .hadoop_cli import APPLICATION_CLI
-from .hadoop_site import OWN_ACCOUNT, Access, HadoopSite
+from .hadoop_site import HadoopSite
 from .homes import check_home
 from .local_files import directory_prefix, sweep, take_lock
 from .log4j import CONTAINERS_NAME
 from .memory import driver_container_mib, executor_container_mib
-from .queues import check_memory, check_queue, queues
+from .queues import Queue, check_memory, check_queue, queues
+from .recent import Recent
 from .resource_manager import Json
 from .spark_home import SparkHome, find_java, inspect_spark_home, read_spark_defaults
 from .staging import Staged, Staging
@@ -42,6 +44,8 @@ log = logging.getLogger(__name__)
 #: Seconds that YARN has to end an application, and between two looks.
 KILL_S = 30.0
 LOOK_S = 0.1
+#: Seconds for which what YARN said about its queues will do: many kernels may be asked for at once.
+QUEUES_S = 5.0
 #: Seconds that an application may stay unknown after spark-submit named it: it does so before the RPC.
 UNKNOWN_S = 2.0
 CLI_TIMEOUT_S = 30.0
@@ -104,6 +108,8 @@ class YarnBackend(Backend):
         self._server_tag = server_tag.lower()
         self._submitted: dict[str, _Submitted] = {}
         self._warned: set[str] = set()
+        self._lock = threading.Lock()
+        self._queues: dict[str, Recent[list[Queue]]] = {}
         self._last_staged: dict[str | None, tuple[SparkHome, Staged]] = {}
 
     @property
@@ -141,9 +147,11 @@ class YarnBackend(Backend):
         defaults = parse_spark_defaults(read_spark_defaults(home, self.environ))
         effective = {**defaults, **yarn_conf(spec, defaults, None, home.version)}
         sizes = driver_container_mib(effective), executor_container_mib(effective)
-        known = queues(site.client.scheduler())
-        queue = check_queue(known, spec.queue or defaults.get("spark.yarn.queue"))
-        check_memory(queue.largest_mib if queue else None, *sizes)
+        wanted = spec.queue or defaults.get("spark.yarn.queue")
+        try:
+            self._check_queue(site, wanted, sizes, QUEUES_S)
+        except ConfigurationError:
+            self._check_queue(site, wanted, sizes, 0)  # an administrator may just have made it right
         if "spark.yarn.stagingDir" not in effective:
             check_home(site.file_system(), site.user)
 
@@ -208,6 +216,8 @@ class YarnBackend(Backend):
         if self._server_tag and len(wanted) > 1:
             found = {app["id"]: app for app in self._site.client.applications(self._server_tag)}
         for application_id in wanted - found.keys():
+            if found and self._may_appear(application_id):
+                continue  # it carries the tag, so it is about to
             application = self._site.client.application(application_id)
             if application is not None:
                 found[application_id] = application
@@ -278,6 +288,15 @@ class YarnBackend(Backend):
         return diagnosis.cause_of_death(report)
 
     # -- pieces --------------------------------------------------------------------------------------------
+
+    def _check_queue(
+        self, site: HadoopSite, wanted: str | None, sizes: tuple[int, int], oldest_s: float
+    ) -> None:
+        """Check queue and sizes of containers against what YARN said in the last so many seconds."""
+        with self._lock:
+            known = self._queues.setdefault(site.user, Recent(lambda: queues(site.client.scheduler())))
+        queue = check_queue(known.get(oldest_s), wanted)
+        check_memory(queue.largest_mib if queue else None, *sizes)
 
     def _owner(self, application_id: str) -> HadoopSite:
         """The cluster as an application's owner has it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import functools
 import logging
 import socket
 import threading
@@ -143,11 +144,15 @@ class HubThread:
 
     def __init__(self, links: Mapping[str, Link]) -> None:
         self.loop = asyncio.new_event_loop()
-        self._certificate = make_certificate(datetime.datetime.now(datetime.UTC))
         self._links = links
         self._doors: dict[tuple[str, int, str], tuple[Door, Address]] = {}
         self._thread = threading.Thread(target=self._run, name="sparkkernels-relay", daemon=True)
         self._thread.start()
+
+    @functools.cached_property
+    def _certificate(self) -> Certificate:
+        """Made when it is needed first: not on the loop of whoever starts this thread."""
+        return make_certificate(datetime.datetime.now(datetime.UTC))
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the hub's loop and wait for it."""

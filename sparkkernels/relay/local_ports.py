@@ -6,17 +6,14 @@ import asyncio
 import logging
 import os
 import socket
-import struct
 from collections.abc import Callable
-from pathlib import Path
 
 from sparkkernels_supervisor.ends import SocketEnd
 from sparkkernels_supervisor.session import Session
 
+from .peers import uid_of_peer
+
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
-#: Where Linux lists the sockets of this network namespace, and how it calls a connection that is up.
-TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
-ESTABLISHED = "01"
 log = logging.getLogger("sparkkernels.relay")
 #: Seconds that a reader of output may stand still.
 STILL_S = 30.0
@@ -35,36 +32,6 @@ def bind_ports() -> dict[str, socket.socket]:
     return sockets
 
 
-def peer_uid(table: str, own: tuple[str, int], peer: tuple[str, int]) -> int | None:
-    """The uid that owns the other end of an established IPv4 connection within this host.
-
-    Parameters
-    ----------
-    table : str
-        Text of ``/proc/net/tcp`` and, as a peer may use an IPv6 socket, of ``/proc/net/tcp6``.
-    own, peer : tuple of (str, int)
-        Address and port of our end and of theirs.
-
-    Returns
-    -------
-    int or None
-        None when the table does not hold it (the peer has gone already).
-    """
-    # an IPv6 socket shows the same addresses mapped, which end alike; its row is the peer's, ours is IPv4
-    theirs, ours = table_address(*peer), table_address(*own)
-    for line in table.splitlines():
-        fields = line.split()
-        ends = len(fields) > 7 and fields[1].endswith(theirs) and fields[2].endswith(ours)
-        if ends and fields[3] == ESTABLISHED:
-            return int(fields[7])
-    return None
-
-
-def table_address(host: str, port: int) -> str:
-    """An IPv4 address and port as ``/proc/net/tcp`` writes them: in the machine's byte order."""
-    return f"{struct.unpack('=I', socket.inet_aton(host))[0]:08X}:{port:04X}"
-
-
 class ClientEnd(SocketEnd):
     """One local client's connection to one channel.
 
@@ -81,10 +48,7 @@ class ClientEnd(SocketEnd):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Open a stream for a client of our own uid, refuse any other."""
         own, peer = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
-        uid = None
-        if own and peer:
-            tables = "\n".join(table.read_text() for table in TABLES if table.exists())
-            uid = peer_uid(tables, own, peer)
+        uid = uid_of_peer(own, peer) if own and peer else None
         if uid != os.getuid():
             if uid is not None:
                 log.warning(

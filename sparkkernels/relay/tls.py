@@ -1,6 +1,9 @@
 """The relay's certificate: made when the relay starts and never kept, or the administrator's own.
 
 Every supervisor pins it by its fingerprint; who signed it and how long it is valid means nothing to them.
+
+The package ``cryptography`` is imported where it is needed, which is never the server's event loop: that loop
+imports this module when it starts its first kernel, and would stand still for as long.
 """
 
 from __future__ import annotations
@@ -12,12 +15,6 @@ import stat
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from ..errors import ConfigurationError
 
@@ -43,6 +40,9 @@ class Certificate:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of its DER form, lower-case hex: what the registration file pins."""
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes
+
         leaf = x509.load_pem_x509_certificates(self.certificate)[0]
         return leaf.fingerprint(hashes.SHA256()).hex()
 
@@ -57,8 +57,12 @@ def make_certificate(now: datetime.datetime, days: int = 3650) -> Certificate:
     days : int
         Validity. Supervisors look at the fingerprint only.
     """
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sparkkernels relay")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sparkkernels relay")])
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -92,6 +96,10 @@ def read_certificate(path: str) -> Certificate:
     ConfigurationError
         It can't be read, others could read or replace it, or it is no certificate with its key.
     """
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+
     content = read_private(path)
     try:
         certificates = x509.load_pem_x509_certificates(content)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..cluster.access import Access
 from ..cluster.base import ApplicationReport, FreshTokens, Submission
-from ..cluster.hadoop_site import Access
 from ..cluster.local_files import directory_prefix
 from ..cluster.resource_manager import Json
 from ..cluster.yarn import YarnBackend

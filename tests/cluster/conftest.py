@@ -16,7 +16,8 @@ import pytest
 from jupyter_client.manager import AsyncKernelManager
 
 from sparkkernels.cli.main import main as sparkkernels_command
-from sparkkernels.cluster.hadoop_site import Access, HadoopSite
+from sparkkernels.cluster.access import Access
+from sparkkernels.cluster.hadoop_site import HadoopSite
 from tests.leaks import Leaks
 from tests.leaks import nothing_left as nothing_left_here
 

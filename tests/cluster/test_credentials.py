@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from sparkkernels.cli.main import main as sparkkernels_command
-from sparkkernels.cluster.hadoop_site import Access, HadoopSite
+from sparkkernels.cluster.access import Access
+from sparkkernels.cluster.hadoop_site import HadoopSite
 from sparkkernels.cluster.homes import CREATE_COMMAND
 from sparkkernels.errors import ConfigurationError, CredentialsError, NotAllowed
 

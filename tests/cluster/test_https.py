@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from sparkkernels.cli.main import main as sparkkernels_command
+from sparkkernels.cluster.access import Access
 from sparkkernels.cluster.delegation_tokens import decode, fetch
 from sparkkernels.cluster.fs_shell import FsShell
-from sparkkernels.cluster.hadoop_site import Access, HadoopSite
+from sparkkernels.cluster.hadoop_site import HadoopSite
 from sparkkernels.cluster.webhdfs import WebHdfs
 from sparkkernels.cluster.yarn import YarnBackend
 from sparkkernels.errors import (

@@ -10,8 +10,8 @@ import pytest
 
 from sparkkernels.cli import stage
 from sparkkernels.cli.main import main
+from sparkkernels.cluster.access import Access
 from sparkkernels.cluster.bundle import Bundle
-from sparkkernels.cluster.hadoop_site import Access
 from sparkkernels.cluster.spark_home import SparkHome
 from sparkkernels.cluster.staging import Staged
 from sparkkernels.errors import NotAllowed

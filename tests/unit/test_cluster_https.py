@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from sparkkernels.cluster.access import Access
 from sparkkernels.cluster.authority import AUTHORITY_HINT, NAME_HINT, refused_certificate
 from sparkkernels.cluster.container_logs import node_logs
 from sparkkernels.cluster.fs_shell import FsShell
-from sparkkernels.cluster.hadoop_site import Access, HadoopSite
+from sparkkernels.cluster.hadoop_site import HadoopSite
 from sparkkernels.cluster.webhdfs import WebHdfs
 from sparkkernels.errors import ConfigurationError, ResourceManagerUnavailable, SparkKernelError
 

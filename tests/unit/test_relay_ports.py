@@ -7,7 +7,8 @@ import socket
 
 import pytest
 
-from sparkkernels.relay.local_ports import CHANNELS, TABLES, bind_ports, peer_uid, table_address
+from sparkkernels.relay.local_ports import CHANNELS, bind_ports
+from sparkkernels.relay.peers import TABLES, ask, peer_uid, table_address, uid_of_peer
 
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 OURS, THEIRS = ("127.0.0.1", 5000), ("127.0.0.1", 6000)
@@ -58,8 +59,34 @@ def test_a_real_connection_of_our_own_is_ours(family: socket.AddressFamily) -> N
         client.connect((host, server.getsockname()[1]))
         accepted, address = server.accept()
         with accepted:
+            own = accepted.getsockname()
             text = "".join(table.read_text() for table in TABLES if table.exists())
-            assert peer_uid(text, accepted.getsockname(), address) == os.getuid()
+            assert peer_uid(text, own, address) == ask(own, address) == os.getuid()
+            assert uid_of_peer(own, address) == os.getuid()
+
+
+def test_what_netlink_says_of_listeners_closed_connections_and_strangers_is_not_taken_for_a_peer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = server.getsockname()
+        with socket.create_connection(ours) as client:
+            theirs = client.getsockname()
+            accepted, _ = server.accept()
+        for closed in range(2):  # half of it first, then all
+            assert ask(ours, theirs) is None, closed
+            accepted.close()
+        assert ask(theirs, ours) is None, "who listens there is no peer"
+
+        def confined(*family: object) -> socket.socket:
+            raise PermissionError(1, "Operation not permitted")
+
+        with socket.create_connection(ours) as client, monkeypatch.context() as patch:
+            accepted, address = server.accept()
+            own = accepted.getsockname()
+            patch.setattr("sparkkernels.relay.peers.socket.socket", confined)
+            assert uid_of_peer(own, address) == os.getuid(), "from the tables"
+            accepted.close()
 
 
 def test_every_channel_has_a_port_of_its_own_on_loopback() -> None:

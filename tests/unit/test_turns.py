@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from sparkkernels.turns import Turn, Turns
+from sparkkernels.turns import Turn, Turns, first_steps
 
 
 def nobody_waits(place: int) -> None:
@@ -47,6 +47,47 @@ async def test_one_persons_many_do_not_keep_anothers_first_waiting() -> None:
     assert len(await begun(bobs)) == 1 and len(await begun(alices)) == 2
     for waiting in alices[2:]:
         waiting.cancel()
+
+
+async def test_one_at_a_time_two_people_take_turns_in_the_order_that_they_were_told() -> None:
+    turns, told, order = Turns(), dict[str, int](), list[str]()
+    running = await turns.take("alice", 1, nobody_waits)
+
+    async def one(whose: str, number: int) -> None:
+        turn = await turns.take(whose, 1, lambda place: told.update({f"{whose}{number}": place}))
+        order.append(f"{whose}{number}")
+        await asyncio.sleep(0)
+        turns.end(turn)
+
+    alices = [asyncio.create_task(one("alice", number)) for number in range(3)]
+    await begun([])
+    bobs = [asyncio.create_task(one("bob", number)) for number in range(3)]
+    await begun([])
+    assert told == {"alice0": 1, "alice1": 2, "alice2": 3, "bob0": 1, "bob1": 3, "bob2": 5}
+    turns.end(running)
+    await asyncio.wait_for(asyncio.gather(*alices, *bobs), 20)
+    assert order == ["bob0", "alice0", "bob1", "alice1", "bob2", "alice2"]
+    assert not turns._served and not turns._running, "nobody is remembered for ever"
+
+
+async def test_first_steps_are_taken_one_at_a_time_even_where_one_fails() -> None:
+    inside = most = 0
+
+    async def one(number: int) -> None:
+        nonlocal inside, most
+        async with first_steps():
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0)
+            inside -= 1
+            if number % 3 == 0:
+                raise ValueError("boom")
+
+    tasks = [asyncio.create_task(one(number)) for number in range(30)]
+    await asyncio.sleep(0)
+    tasks[20].cancel()
+    await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 20)
+    assert most == 1 and inside == 0
 
 
 async def test_who_gives_up_leaves_no_gap() -> None:

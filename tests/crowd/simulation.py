@@ -1,0 +1,192 @@
+"""Two hundred kernels on one real jupyter_server: real sockets and a real provisioner each, no containers."""
+
+from __future__ import annotations
+
+import asyncio
+import compileall
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import requests
+
+import sparkkernels
+import sparkkernels_supervisor
+from tests.contract.kernels import write_kernelspec
+from tests.contract.server import TOKEN, Server, wait_until
+
+from .clients import Heard, talk
+from .fake_yarn import environment
+from .lag import Lag
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LIMIT_S = 120.0
+#: Seconds that the clients talk before it is measured: their first connections are over then.
+SETTLE_S = 3.0
+WITH_LAG = "--ServerApp.jpserver_extensions={'tests.crowd.lag': True}"
+
+
+@dataclass
+class Simulated:
+    """What came of it.
+
+    Attributes
+    ----------
+    empty, starting, talking, ending : Lag
+        Of the server's loop: before the first kernel, while all start at once, while they are talked to, and
+        while all are shut down at once.
+    neighbour : Lag
+        Of a loop that has nothing to do, on the same machine while the kernels were talked to.
+    start_s : float
+        From asking for all kernels at once to the last one's first answer.
+    start_calls, calls : list
+        Time and path of the calls to the ResourceManager while they started, and while they were talked to.
+    heard : Heard
+        What the clients got.
+    talked_s : float
+        For how long.
+    """
+
+    empty: Lag
+    starting: Lag
+    talking: Lag
+    ending: Lag
+    neighbour: Lag
+    start_s: float
+    start_calls: list[tuple[float, str]]
+    calls: list[tuple[float, str]]
+    heard: Heard
+    talked_s: float
+
+
+def lag_of(server: Server) -> Lag:
+    """The lag of a server's loop since it was asked last."""
+    headers = {"Authorization": f"token {TOKEN}"}
+    return Lag(**requests.get(f"{server.url}/lag", headers=headers, timeout=LIMIT_S).json())
+
+
+def simulate(directory: Path, count: int, talk_s: float) -> Simulated:
+    """Start so many kernels at once, have clients talk to each for so long, and end them.
+
+    The process's environment leads to directories of Jupyter's that are the caller's to throw away.
+    """
+    with as_installed(environment(directory / "yarn")):
+        write_kernelspec(
+            argv=("none", "{connection_file}"),
+            master="yarn",
+            spark_context="eager",
+            metadata={"supported_encryption": ["curve"]},
+        )
+        with fleet(directory / "yarn") as address:
+            server = Server(directory, WITH_LAG)
+            try:
+                return measure(server, address, directory, count, talk_s)
+            finally:
+                server.stop()
+
+
+@contextmanager
+def as_installed(variables: Mapping[str, str]) -> Iterator[None]:
+    """An environment for servers whose lag is measured: our modules are compiled, as pip leaves them."""
+    for package in (sparkkernels, sparkkernels_supervisor):
+        compileall.compile_dir(package.__path__[0], quiet=1)
+    path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
+    with patch.dict(os.environ, {**variables, "PYTHONPATH": path}):
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        yield
+
+
+def measure(server: Server, address: str, directory: Path, count: int, talk_s: float) -> Simulated:
+    """As above, on a server that runs."""
+    calls_begun = 0
+
+    def calls() -> list[tuple[float, str]]:
+        nonlocal calls_begun
+        found = requests.get(f"http://{address}/calls", timeout=LIMIT_S).json()
+        new, calls_begun = found[calls_begun:], len(found)
+        return [(at, path) for at, path in new]
+
+    assert "spark" in server.get("kernelspecs").json()["kernelspecs"]  # JupyterLab's first question
+    lag_of(server)
+    time.sleep(1)
+    empty = lag_of(server)
+    begun = time.monotonic()
+    with ThreadPoolExecutor(count) as pool:
+        made = list(pool.map(lambda _: start(server), range(count)))
+    start_s = time.monotonic() - begun
+    starting, start_calls = lag_of(server), calls()
+    files = [Path(os.environ["JUPYTER_RUNTIME_DIR"], f"kernel-{kernel_id}.json") for kernel_id in made]
+    asyncio.run(talk(files, SETTLE_S))
+    lag_of(server), calls()
+    with neighbour(directory) as beside:
+        heard = asyncio.run(talk(files, talk_s))
+    talking, talk_calls = lag_of(server), calls()
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(lambda name: end(server, name), made))
+    return Simulated(
+        empty, starting, talking, lag_of(server), beside[0], start_s, start_calls, talk_calls, heard, talk_s
+    )
+
+
+def start(server: Server) -> str:
+    """Start a kernel over REST; its id."""
+    return str(server.request("POST", "kernels", timeout=LIMIT_S, name="spark").json()["id"])
+
+
+def end(server: Server, kernel_id: str) -> None:
+    """End a kernel over REST."""
+    answer = server.request("DELETE", f"kernels/{kernel_id}", timeout=LIMIT_S)
+    assert answer.status_code == 204, answer.text
+
+
+@contextmanager
+def fleet(directory: Path) -> Iterator[str]:
+    """The cluster that is none; the address of its services."""
+    directory.mkdir()
+    ready = directory / "ready"
+    with process("tests.crowd.fleet", directory, directory / "log"):
+        wait_until(lambda: ready.exists() and ready.read_text(), LIMIT_S)
+        yield ready.read_text()
+
+
+@contextmanager
+def neighbour(directory: Path) -> Iterator[list[Lag]]:
+    """A loop without work; its lag is in the list afterwards."""
+    figures = directory / "neighbour.json"
+    found: list[Lag] = []
+    with process("tests.crowd.lag", figures, directory / "neighbour.log"):
+        wait_until(figures.exists, LIMIT_S)
+        yield found
+    found.append(Lag(**json.loads(figures.read_text())))
+
+
+@contextmanager
+def process(module: str, argument: Path, log: Path) -> Iterator[None]:
+    """A module that runs until SIGTERM."""
+    with log.open("wb") as output:
+        running = subprocess.Popen(
+            [sys.executable, "-m", module, str(argument)],
+            cwd=REPOSITORY,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield
+    finally:
+        running.send_signal(signal.SIGTERM)
+        try:
+            running.wait(timeout=LIMIT_S)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait()
+            raise

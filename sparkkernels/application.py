@@ -360,9 +360,9 @@ class Application:
             words = f"{report.application_id} is {report.state.value} in queue {report.queue}{waits}"
         if words != self._told:
             self._told = words
-            self._log.info(words)
+            self._log.info("Kernel %s: %s", self._link.kernel_id, words)
 
     def _move(self, phase: Phase, words: str) -> None:
         if phase is not self.phase and phase in TRANSITIONS[self.phase]:
             self.phase = phase
-            self._log.info(words)
+            self._log.info("Kernel %s: %s", self._link.kernel_id, words)

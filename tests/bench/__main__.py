@@ -19,7 +19,8 @@ import psutil
 from sparkkernels.cli.main import main as sparkkernels_command
 from tests.cluster.harness import Cluster
 
-from .kernels import kernel
+from .crowd import thirty, two_hundred
+from .kernels import Kernel, kernel
 from .report import Figures
 
 LIMIT_S = 180.0
@@ -35,7 +36,7 @@ spark.sparkContext.parallelize(range(2), 2).map(lambda _: __import__("time").sle
 def write_kernelspecs(directory: Path) -> None:
     """Kernelspecs on YARN through the command line, and one of a local kernel, for the same Python."""
     arguments = ["install", "--language", "python", "--master", "yarn", "--prefix", str(directory)]
-    for name in ("bench-yarn", "bench-yarn-plain"):
+    for name in ("bench-yarn", "bench-yarn-plain", "bench-yarn-small"):
         if sparkkernels_command([*arguments, "--name", name]) != 0:
             raise SystemExit("The kernelspec could not be installed.")
     kernels = directory / "share" / "jupyter" / "kernels"
@@ -43,6 +44,12 @@ def write_kernelspecs(directory: Path) -> None:
     spec = json.loads(plain.read_text())
     spec["metadata"]["kernel_provisioner"]["config"]["curve"] = "disabled"
     plain.write_text(json.dumps(spec))
+    small = kernels / "bench-yarn-small" / "kernel.json"
+    spec = json.loads(small.read_text())
+    # As many as can be at the same time; YARN's queue is for the others.
+    conf = {"spark.driver.memory": "512m", "spark.driver.memoryOverhead": "512m"}
+    spec["metadata"]["kernel_provisioner"]["config"] |= {"spark_conf": conf, "launch_timeout_s": 600.0}
+    small.write_text(json.dumps(spec))
     (kernels / "bench-local").mkdir()
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     metadata = {"supported_encryption": ["curve"]}
@@ -83,17 +90,34 @@ async def ours(figures: Figures, cluster: Cluster) -> None:
         await running.run(SPARK_JOB)
         figures.add("start to first Spark result", time.perf_counter() - begun)
         figures.add("interrupt of a running Spark job, to idle", await running.interrupt(LONG_JOB, "at work"))
-        figures.add("restart to first result of 1+1", await running.restart())
-        begun = time.perf_counter()
-        await running.run(SPARK_JOB)
-        figures.add("then to first Spark result", time.perf_counter() - begun)
+        await restart(figures, running, "warm")
         figures.add("resident memory of the supervisor, MiB", supervisor_mib(cluster))
+        cluster.kill_application(running.application_id)
+        await all_ended(cluster)
+        await restart(figures, running, "cold")
         begun = time.perf_counter()
+    await all_ended(cluster)
+    figures.add("shutdown to a finished application", time.perf_counter() - begun)
+
+
+async def restart(figures: Figures, running: Kernel, kind: str) -> None:
+    """A restart that keeps the application, or takes a new one because it is gone."""
+    application_id = running.application_id
+    begun = time.perf_counter()
+    figures.add(f"{kind} restart to first result of 1+1", await running.restart())
+    await running.run(SPARK_JOB)
+    figures.add(f"{kind} restart to first Spark result", time.perf_counter() - begun)
+    if (running.application_id == application_id) is not (kind == "warm"):
+        raise SystemExit(f"That was no {kind} restart.")
+
+
+async def all_ended(cluster: Cluster) -> None:
+    """Return when no application is left."""
+    begun = time.perf_counter()
     while any(app["state"] not in ("FINISHED", "FAILED", "KILLED") for app in cluster.applications()):
         if time.perf_counter() - begun > LIMIT_S:
             raise SystemExit("The application did not end.")
         await asyncio.sleep(0.05)
-    figures.add("shutdown to a finished application", time.perf_counter() - begun)
 
 
 async def idle(figures: Figures, cluster: Cluster) -> None:
@@ -145,6 +169,7 @@ def main() -> int:
         directory = Path(scratch)
         os.environ["JUPYTER_PATH"] = str(directory / "share" / "jupyter")
         os.environ["JUPYTER_RUNTIME_DIR"] = str(directory / "runtime")
+        os.environ["JUPYTER_DATA_DIR"] = str(directory / "share" / "jupyter")
         cluster = Cluster.up(name="bench")
         try:
             os.environ.update(cluster.environment())
@@ -176,6 +201,8 @@ def measure(figures: Figures, cluster: Cluster, directory: Path, runs: int) -> N
         figures.add("bare spark-submit to its first line", bare_submit(spark_home, directory, archive))
         asyncio.run(ours(figures, cluster))
     asyncio.run(idle(figures, cluster))
+    thirty(figures, directory, "bench-yarn-small")
+    two_hundred(figures, directory)
     asyncio.run(transport(figures, "bench-local", "local kernel, CURVE", "required"))
     asyncio.run(transport(figures, "bench-yarn", "through the relay, CURVE"))
     asyncio.run(transport(figures, "bench-local", "local kernel, plain"))

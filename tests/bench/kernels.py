@@ -24,6 +24,12 @@ class Kernel:
     manager: AsyncKernelManager
     client: AsyncKernelClient
 
+    @property
+    def application_id(self) -> str:
+        """The application of a kernel of ours."""
+        provisioner: Any = self.manager.provisioner
+        return str(provisioner.application_id)
+
     async def run(self, code: str, store_history: bool = True) -> tuple[dict[str, Any], int]:
         """Run a cell; its reply and the bytes it wrote to its streams.
 

@@ -16,6 +16,18 @@ RATIOS = [
     ),
     *(
         (
+            f"warm restart / cold restart, to first {result}",
+            f"warm restart to first {figure}",
+            f"cold restart to first {figure}",
+            most,
+        )
+        for result, figure, most in (
+            ("result", "result of 1+1", "0.125"),
+            ("Spark result", "Spark result", "-"),
+        )
+    ),
+    *(
+        (
             f"100 MB of output, relay / local kernel, {encryption}",
             f"100 MB of output, through the relay, {encryption}",
             f"100 MB of output, local kernel, {encryption}",
@@ -59,7 +71,7 @@ class Figures:
         """A Markdown table: ratios and differences, then medians, least and most of all figures."""
         rows = ["| compared in one run | median | reach for at most |", "| --- | ---: | ---: |"]
         for what, ours, other, most in RATIOS:
-            rows.append(f"| {what} | {self.median(ours) / self.median(other):.2f} | {most} |")
+            rows.append(f"| {what} | {self.median(ours) / self.median(other):.3f} | {most} |")
         for what, ours, other, most in DIFFERENCES:
             rows.append(f"| {what} | {self.median(ours) - self.median(other):.2f} | {most} |")
         rows += ["", "| figure (s, unless said) | median | least | most | n |"]

@@ -67,7 +67,7 @@ class Server:
     def _answers(self) -> bool:
         try:
             return self.get("status", timeout=2).status_code < 500  # 403 where this token names nobody
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def request(
@@ -101,6 +101,11 @@ class Server:
         session = uuid.uuid4().hex
         url = f"{self._socket_url}/api/kernels/{kernel_id}/channels?session_id={session}&token={TOKEN}"
         return WebSocketClient(websocket.create_connection(url, timeout=HANG_S), session)
+
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        return self._process.pid
 
     def signal(self, signum: int) -> None:
         """Signal the server process alone."""

@@ -21,6 +21,7 @@ import requests
 
 import sparkkernels
 import sparkkernels_supervisor
+from tests.contract.header_users import HEADER
 from tests.contract.kernels import write_kernelspec
 from tests.contract.server import TOKEN, Server, wait_until
 
@@ -70,7 +71,7 @@ class Simulated:
 
 def lag_of(server: Server) -> Lag:
     """The lag of a server's loop since it was asked last."""
-    headers = {"Authorization": f"token {TOKEN}"}
+    headers = {"Authorization": f"token {TOKEN}", HEADER: "anybody"}
     return Lag(**requests.get(f"{server.url}/lag", headers=headers, timeout=LIMIT_S).json())
 
 

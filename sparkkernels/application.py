@@ -7,7 +7,6 @@ import concurrent.futures
 import logging
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 from .blocking import begin, in_thread
@@ -108,7 +107,11 @@ class Application:
         await self._hub.next_generation(self._link)
         host, given = ("0.0.0.0", configured_addresses) if spec.is_yarn else ("127.0.0.1", ["127.0.0.1"])
         relay = await self._listen(host, relay_port, certificate)
-        registration = await in_thread(self._write_registration, relay, given, spec.registration_timeout_s)
+        facing = await in_thread(self._backend.hosts)
+        addresses = await in_thread(relay_addresses, relay.port, given, facing)  # names are looked up
+        registration = self._record.write_registration(
+            self._link.registration(addresses, relay.fingerprint, spec.registration_timeout_s)
+        )
         turn = await shared_turns().take(spec.proxy_user or "", max_submits, self._tell_place)
         try:
             self._move(Phase.SUBMITTING, f"Submitting to {spec.master}.")
@@ -136,12 +139,6 @@ class Application:
             self._token_keeper = TokenKeeper(
                 self._backend, self.application_id, self._link, self._log, begun_at
             )
-
-    def _write_registration(self, relay: Address, given: list[str], timeout_s: float) -> Path:
-        """Blocks: names of hosts are looked up for it."""
-        addresses = relay_addresses(relay.port, given, self._backend.hosts())
-        content = self._link.registration(addresses, relay.fingerprint, timeout_s)
-        return self._record.write_registration(content)
 
     async def _listen(self, host: str, port: int, certificate: Certificate | None) -> Address:
         try:

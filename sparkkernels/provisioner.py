@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import concurrent.futures
 import difflib
 import os
 import signal
@@ -21,7 +22,7 @@ from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import TraitError
 
 from .application import Application
-from .blocking import in_thread
+from .blocking import begin, in_thread
 from .cluster import create_backend
 from .cluster.access import Access
 from .encryption import needs_curve
@@ -96,6 +97,7 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         self._spec: LaunchSpec | None = None
         self._identity: Identity | None = None
         self._starter: Starter | None = None
+        self._settling: concurrent.futures.Future[None] | None = None
         self._number = 0
         self._has_process = False
         self._restarts = Restarts(self.parent, self.log)
@@ -137,7 +139,8 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
                 self._link.on_log = self._record.log
                 self._link.on_restart = self._hear_restart
                 await in_thread(self._backend)  # the first time it is imported, which takes its time
-            await in_thread(self._settle_connection, self._link)
+            self._settling = begin(self._settle_connection, self._link)
+            await asyncio.wrap_future(self._settling)
         kwargs["cmd"] = argv
         return kwargs
 
@@ -367,6 +370,8 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
     def _forget(self) -> None:
         self._application = self._link = self._record = None
         self._holding.discard(self)
+        if self._settling is not None:
+            concurrent.futures.wait([self._settling])  # or it would write the file after this
         manager: Any = self.parent
         manager.cleanup_connection_file()
 

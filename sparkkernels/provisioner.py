@@ -237,9 +237,8 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
 
     async def _first_answer(self, application: Application, deadline: float) -> None:
         """Return after a kernel_info reply through the relay."""
-        manager: Any = self.parent
-        # The manager's context in this loop's form: one of our own has threads, and its end blocks.
-        client = AsyncKernelClient(context=zmq.asyncio.Context(manager.context))
+        # The process's context in this loop's form: one of our own has threads, and its end blocks.
+        client = AsyncKernelClient(context=zmq.asyncio.Context(zmq.Context.instance()))
         client.load_connection_info(self.connection_info)
         client.start_channels(shell=True, iopub=False, stdin=False, hb=False, control=False)
         try:

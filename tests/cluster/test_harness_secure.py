@@ -13,8 +13,8 @@ from typing import Any
 import gssapi
 import pytest
 
+from sparkkernels.cluster.access import Access
 from sparkkernels.cluster.delegation_tokens import Token, decode, fetch, write_token
-from sparkkernels.cluster.hadoop_site import Access
 from sparkkernels.cluster.yarn import YarnBackend
 from sparkkernels.errors import NotAllowed, SparkKernelError
 from tests.cluster.harness import Cluster, HarnessError, processes

@@ -91,14 +91,16 @@ class Client:
     async def _beat(self) -> None:
         begun = time.perf_counter()
         await self._sockets["hb"].send(b"ping")
-        await asyncio.wait_for(self._sockets["hb"].recv(), LIMIT_S)
+        async with asyncio.timeout(LIMIT_S):  # in 3.11 wait_for may swallow the cancellation that ends this
+            await self._sockets["hb"].recv()
         self._heard.heartbeats.append(time.perf_counter() - begun)
 
     async def _ask(self) -> None:
         begun = time.perf_counter()
         request = self._messages.msg("kernel_info_request", {})
         await self._sockets["shell"].send_multipart(self._messages.serialize(request))
-        answer = await asyncio.wait_for(self._sockets["shell"].recv_multipart(), LIMIT_S)
+        async with asyncio.timeout(LIMIT_S):
+            answer = await self._sockets["shell"].recv_multipart()
         _, parts = self._messages.feed_identities(answer)
         reply = self._messages.deserialize(parts)
         assert reply["parent_header"]["msg_id"] == request["header"]["msg_id"]

@@ -22,7 +22,9 @@ place="{inbox}/.$id"
 mkdir "$place"
 printf '%s\\n' "$@" > "$place/arguments"
 while [ $# -gt 0 ]; do
-    if [ "$1" = --files ]; then cp "$2" "$place/registration.json"; fi
+    if [ "$1" = --files ]; then
+        cp "$(echo "$2" | tr , "\\n" | grep registration.json)" "$place/registration.json"
+    fi
     shift
 done
 echo "INFO yarn.Client: Submitting application $id to ResourceManager"

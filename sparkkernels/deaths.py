@@ -57,6 +57,7 @@ class Deaths:
         self._number = 0
         self._orphan_timeout_s = 0.0
         self._awaited = True
+        self._told = ""
         self._context_told = False
         self._cut_at: float | None = None
         self._signalled_at: float | None = None
@@ -67,6 +68,7 @@ class Deaths:
         self._number = number
         self._orphan_timeout_s = orphan_timeout_s
         self._awaited = False
+        self._told = ""
         self._signalled_at = None
 
     def expect(self) -> None:
@@ -94,6 +96,11 @@ class Deaths:
             return self._cause(report) or self._orphaned() or "Its application has ended."
         ended = kernel.number == self._number and kernel.state in ("exited", "failed")
         return why_kernel_ended(kernel) if ended and self._link.connected else ""
+
+    def unwanted(self) -> str:
+        """One sentence on why the kernel process died, if nobody wanted that; the log has it by then."""
+        self._tell()
+        return self._told
 
     def reported(self, report: ApplicationReport) -> None:
         """The cluster has said something; called from the poller's thread."""
@@ -137,6 +144,7 @@ class Deaths:
             if not why:
                 return
             self._awaited = True
+            self._told = why
         kernel = self._link.kernel
         output = last_lines(kernel.text, LINES) if kernel.number == self._number else ""
         self._log.error(

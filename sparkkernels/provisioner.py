@@ -187,6 +187,8 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
             return False
         why = await self._why_cold(application, link)
         if not why:
+            died = application.deaths.unwanted()
+            self._news = f"This kernel was restarted. {died}" if died else ""
             try:
                 await self._launch_kernel(application, spec)
             except SparkKernelError:

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from typing import Any, Callable, Dict, List, Optional
 
 from .mechanism import CURVE, mechanisms_of
@@ -27,6 +28,8 @@ CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 TAIL = 4096
 #: Seconds between two looks whether a starting kernel has bound its ports.
 LOOK_EVERY_S = 0.02
+#: Seconds within which a process ends that Linux has killed for want of memory.
+OOM_S = 5.0
 OUT_OF_MEMORY = "Linux killed the kernel process because memory ran out on its worker."
 #: Of a kernel that does not know the keys (ipykernel before 7.3): anybody on its host could talk to it.
 UNENCRYPTED = "The kernel ignores the CURVE keys that it was given, and would not encrypt what it says."
@@ -72,7 +75,8 @@ class KernelProcess:
         self._tail = b""
         self._encrypted = False
         self._fault = ""
-        self._oom_kills = 0
+        self._oom_kills = (0, 0)  # how many there were OOM_S ago or earlier, and later
+        self._counted_at = 0.0
 
     @property
     def pid(self) -> Optional[int]:
@@ -92,7 +96,8 @@ class KernelProcess:
     def start(self, argv: List[str], env: Dict[str, str], connection: Dict[str, Any]) -> None:
         """Start the process; its state is ``failed`` at once when the command can't be run."""
         self.ports = dict(zip(CHANNELS, free_ports(len(CHANNELS))))
-        self._oom_kills = oom_kills()
+        self._oom_kills = (oom_kills(),) * 2
+        self._counted_at = time.monotonic()
         content = dict(connection, ip="127.0.0.1", transport="tcp")
         content.update({"%s_port" % channel: port for channel, port in self.ports.items()})
         self._encrypted = "curve_publickey" in connection
@@ -137,10 +142,10 @@ class KernelProcess:
         if not self.alive or self._process is None:
             return False
         if self._process.poll() is None:
-            self._oom_kills = oom_kills()  # a moment ago: others may have been killed in earlier weeks
+            self._count_oom_kills()
             reap_orphans(self._process.pid)
             return True
-        if self._process.returncode == -signal.SIGKILL and oom_kills() > self._oom_kills:
+        if self._process.returncode == -signal.SIGKILL and oom_kills() > self._oom_kills[0]:
             self.cause = OUT_OF_MEMORY
         self._read()
         end_orphans()
@@ -150,6 +155,13 @@ class KernelProcess:
         else:
             self._change("exited", self._tail.decode(errors="replace").strip())
         return False
+
+    def _count_oom_kills(self) -> None:
+        """Others may have been killed in earlier weeks, and whoever is killed lives on for a moment."""
+        now = time.monotonic()
+        if now - self._counted_at > OOM_S:
+            self._oom_kills = (self._oom_kills[1], oom_kills())
+            self._counted_at = now
 
     async def kill(self) -> None:
         """SIGKILL it and wait for its end."""

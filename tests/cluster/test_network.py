@@ -7,6 +7,7 @@ import functools
 import os
 import re
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,12 +15,25 @@ import pytest
 
 from sparkkernels.errors import ApplicationFailed
 
-from .conftest import Kernels, in_use
+from .conftest import Kernels, in_use, install, until
 from .failed_start import failed_start
+from .faults import Patient, deaths_told
 from .harness import Cluster
 
 pytestmark = [pytest.mark.usefixtures("leaks"), pytest.mark.timeout(300)]
 
+#: A queue takes back what others hold of its share; a worker that is silent for 15 s is lost.
+PREEMPTION = "yarn.resourcemanager.monitor.capacity.preemption"
+IMPATIENT = {
+    "yarn.resourcemanager.scheduler.monitor.enable": "true",
+    f"{PREEMPTION}.monitoring_interval": "1000",
+    f"{PREEMPTION}.max_wait_before_kill": "1000",
+    f"{PREEMPTION}.total_preemption_per_round": "1.0",
+    f"{PREEMPTION}.natural_termination_factor": "1.0",
+    f"{PREEMPTION}.max_ignored_over_capacity": "0.0",
+    "yarn.nm.liveness-monitor.expiry-interval-ms": "15000",
+    "yarn.resourcemanager.connect.retry-interval.ms": "500",
+}
 #: One executor fits beside another on no worker of these.
 ON_EACH_WORKER = {
     "spark.dynamicAllocation.minExecutors": "2",
@@ -57,7 +71,7 @@ for number in range(200):
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two workers behind firewalls, in place of the cluster of the other modules."""
-    running = Cluster.up(name=f"network-{os.getpid()}", hosts=2)
+    running = Cluster.up(name=f"network-{os.getpid()}", hosts=2, extra_site={"yarn-site.xml": IMPATIENT})
     try:
         with in_use(running, tmp_path_factory.mktemp("jupyter")):
             yield running
@@ -123,6 +137,39 @@ async def test_a_cable_pulled_for_seconds_in_the_middle_of_a_cell_loses_nothing(
         result = await cell
         assert result.status == "ok"
         assert result.stdout.split() == [str(number) for number in range(200)]
+
+
+async def test_a_kernel_that_is_preempted_and_one_whose_worker_is_lost_are_told_why(
+    staged: Cluster, tmp_path: Path
+) -> None:
+    small = {"spark.driver.memory": "512m", "spark.driver.memoryOverhead": "384m"}
+    with deaths_told() as log:
+        in_the_way = Patient(staged, install(tmp_path, None, {"spark_conf": small, "queue": "tiny"}), log)
+        out_of_reach = Patient(staged, install(tmp_path, None, {"spark_conf": small}), log)
+        await asyncio.gather(in_the_way.start(), out_of_reach.start())
+        for patient in (in_the_way, out_of_reach):
+            patient.manager.stop_restarter()
+        done = time.time()
+        claims = [staged.occupy("default", 1024) for _ in range(8)]
+        await in_the_way.dies_of("preempted for another queue", "YARN preempted the kernel's container", done)
+        for claim in claims:
+            staged.kill_application(claim)
+        name = out_of_reach.provisioner._link.container.host
+        worker = next(worker for worker in staged.workers if name in (worker.name, worker.address))
+        worker.cut()
+        done = time.time()
+        await out_of_reach.dies_of(
+            "worker lost (after 15 s here, 10 minutes by default)",
+            "The worker that ran the kernel was lost",
+            done,
+        )
+        worker.heal()
+        for patient in (in_the_way, out_of_reach):
+            assert not await patient.manager.is_alive()
+            await patient.end()
+        await until(
+            lambda: len(staged.nodes()) == 2 and not staged.processes(), "the worker is back, and empty"
+        )
 
 
 async def test_the_relay_listens_where_the_administrator_says(staged: Cluster, kernels: Kernels) -> None:

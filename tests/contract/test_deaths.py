@@ -67,7 +67,8 @@ def deaths(caplog: pytest.LogCaptureFixture) -> list[str]:
 async def test_each_death_is_told_once_with_its_cause_and_a_wanted_end_is_none(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with running(write_kernelspec()) as (manager, client):
+    argv = (sys.executable, "-m", "sparkkernels_python", "-f", "{connection_file}")
+    async with running(write_kernelspec(argv=argv)) as (manager, client):
 
         async def dies(code: str, words: str) -> None:
             client.execute(code)
@@ -77,6 +78,7 @@ async def test_each_death_is_told_once_with_its_cause_and_a_wanted_end_is_none(
             caplog.clear()
             await manager.restart_kernel(now=True)
             await client.wait_for_ready(timeout=HANG_S)
+            assert words in (await run(client, "")).text + (await run(client, "1")).text
 
         await dies("import os; os.kill(os.getpid(), 9)", "was killed (signal 9): by somebody on its worker")
         await dies("import os; print('out of cheese', flush=True); os._exit(7)", "ended with exit code 7")

@@ -258,6 +258,10 @@ class Cluster(WithCredentials):
         """
         failover.transition(self._layout, self.daemons, to)
 
+    def safe_mode(self, on: bool) -> None:
+        """Make HDFS read-only, or writable again, as an administrator does."""
+        failover.safe_mode(self._layout, on)
+
     def nodes(self) -> list[dict[str, Any]]:
         """List the nodes that are registered, as in ``/ws/v1/cluster/nodes``."""
         return self._resource_manager.nodes()
@@ -276,6 +280,10 @@ class Cluster(WithCredentials):
             As in ``/ws/v1/cluster/apps``.
         """
         return self._resource_manager.applications(states)
+
+    def occupy(self, queue: str, memory_mb: int) -> str:
+        """Have an application that does nothing ask for a container of this size, and give its id."""
+        return self._resource_manager.occupy(queue, memory_mb)
 
     def kill_application(self, application_id: str) -> None:
         """Ask for an application's end as an administrator, without waiting for it."""

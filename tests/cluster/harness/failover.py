@@ -1,4 +1,4 @@
-"""Making one of two ResourceManagers the active one, as an administrator does."""
+"""What an administrator does: making a ResourceManager the active one, and HDFS read-only."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.cluster.harness.layout import Layout
 from tests.cluster.harness.web import WebError
 
 _ADMIN_CLASS = "org.apache.hadoop.yarn.client.cli.RMAdminCLI"
+_HDFS_CLASS = "org.apache.hadoop.hdfs.tools.DFSAdmin"
 _COMMAND_TIMEOUT_S = 60
 _NODES_TIMEOUT_S = 60.0
 
@@ -42,11 +43,11 @@ def transition(layout: Layout, daemons: list[Daemon], to: str) -> None:
     others = [other for other in layout.manager_ids if other != to]
     active = manager.active()
     if active in others:
-        _admin(layout, "-transitionToStandby", active)
+        _admin(layout, _ADMIN_CLASS, "-transitionToStandby", active)
     if active != to:
         # Unless it is told so, the command wants an answer of the others first, which the dead don't give.
         dead = not all(alive[layout.managers[other]] for other in others)
-        _admin(layout, "-transitionToActive", *(["--forceactive"] if dead else []), to)
+        _admin(layout, _ADMIN_CLASS, "-transitionToActive", *(["--forceactive"] if dead else []), to)
     wanted = sum(daemon.alive for daemon in daemons if daemon.kind == "nodemanager")
     deadline = time.monotonic() + _NODES_TIMEOUT_S
     while not _serves(layout, to, wanted):
@@ -64,12 +65,18 @@ def _serves(layout: Layout, manager_id: str, nodes: int) -> bool:
         return False
 
 
-def _admin(layout: Layout, *arguments: str) -> None:
-    """Run ``yarn rmadmin`` as the administrator."""
+def safe_mode(layout: Layout, on: bool) -> None:
+    """Make HDFS read-only, or writable again."""
+    _admin(layout, _HDFS_CLASS, "-safemode", "enter" if on else "leave")
+
+
+def _admin(layout: Layout, tool: str, *arguments: str) -> None:
+    """Run ``yarn rmadmin`` or ``hdfs dfsadmin`` as the administrator."""
     own = environment(layout, "host")
     if layout.realm:
-        own["KRB5CCNAME"] = f"FILE:{layout.realm.cache(layout.administrator)}"
-    command = [*java_command(layout, "host", _ADMIN_CLASS), *arguments]
+        who = layout.administrator if tool == _ADMIN_CLASS else layout.superuser
+        own["KRB5CCNAME"] = f"FILE:{layout.realm.cache(who)}"
+    command = [*java_command(layout, "host", tool), *arguments]
     try:
         done = subprocess.run(
             command,
@@ -83,6 +90,6 @@ def _admin(layout: Layout, *arguments: str) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise HarnessError(f"rmadmin {' '.join(arguments)} did not end in {_COMMAND_TIMEOUT_S} s.") from None
+        raise HarnessError(f"{tool} {' '.join(arguments)} did not end in {_COMMAND_TIMEOUT_S} s.") from None
     if done.returncode != 0:
-        raise HarnessError(f"rmadmin {' '.join(arguments)} failed.\n{tail(done.stdout)}")
+        raise HarnessError(f"{tool} {' '.join(arguments)} failed.\n{tail(done.stdout)}")

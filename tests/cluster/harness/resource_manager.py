@@ -98,6 +98,21 @@ class ResourceManager:
         query = {"states": ",".join(states)} if states is not None else {}
         return list((self._get("apps", **query)["apps"] or {}).get("app", []))
 
+    def occupy(self, queue: str, memory_mb: int) -> str:
+        """Submit an application that does nothing in a container of this size, and give its id."""
+        applications = f"{self.url()}/ws/v1/cluster/apps"
+        application_id: str = self._send("POST", f"{applications}/new-application").json()["application-id"]
+        content = {
+            "application-id": application_id,
+            "application-name": "sleep",
+            "queue": queue,
+            "am-container-spec": {"commands": {"command": "exec sleep 600"}},
+            "resource": {"memory": memory_mb, "vCores": 1},
+            "max-app-attempts": 1,
+        }
+        self._send("POST", applications, json.dumps(content).encode())
+        return application_id
+
     def kill(self, application_id: str) -> None:
         """Ask for an application's end, without waiting for it.
 

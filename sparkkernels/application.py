@@ -7,14 +7,22 @@ import concurrent.futures
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from .blocking import begin, in_thread
 from .cluster.base import ApplicationReport, Backend, Submission
 from .cluster.watch import Watch
 from .deaths import Deaths
-from .errors import ApplicationFailed, ConfigurationError, LaunchTimeout, SparkKernelError
-from .record import LaunchRecord
+from .errors import (
+    ApplicationFailed,
+    ConfigurationError,
+    LaunchTimeout,
+    ResourceManagerUnavailable,
+    SparkKernelError,
+)
+from .handover import is_left
+from .record import LaunchRecord, sweep
 from .relay.addresses import relay_addresses
 from .relay.hub import Address, Hub
 from .relay.link import Link
@@ -54,6 +62,10 @@ class Application:
     phase : Phase
     deaths : Deaths
         Tells of the ends of kernel processes that nobody wanted.
+    begun_at : float
+        When it was submitted, in seconds since 1970.
+    relay : Address or None
+        Where its supervisor dials.
     """
 
     def __init__(
@@ -74,6 +86,8 @@ class Application:
         self._watch: Watch | None = None
         self._token_keeper: TokenKeeper | None = None
         self._told = ""
+        self.begun_at = 0.0
+        self.relay: Address | None = None
         self.application_id: str | None = None
         self.report: ApplicationReport | None = None
         self.phase = Phase.NEW
@@ -103,10 +117,11 @@ class Application:
         SparkKernelError
             Any of its kinds; the caller ends what was begun with :meth:`end`.
         """
+        await in_thread(sweep, is_left, time.time())
         await in_thread(self._backend.prepare, spec)
         await self._hub.next_generation(self._link)
         host, given = ("0.0.0.0", configured_addresses) if spec.is_yarn else ("127.0.0.1", ["127.0.0.1"])
-        relay = await self._listen(host, relay_port, certificate)
+        relay = self.relay = await self._listen(host, relay_port, certificate)
         facing = await in_thread(self._backend.hosts)
         addresses = await in_thread(relay_addresses, relay.port, given, facing)  # names are looked up
         registration = self._record.write_registration(
@@ -115,7 +130,7 @@ class Application:
         turn = await shared_turns().take(spec.proxy_user or "", max_submits, self._tell_place)
         try:
             self._move(Phase.SUBMITTING, f"Submitting to {spec.master}.")
-            begun_at = time.time()
+            self.begun_at = time.time()
             self._submitting = begin(self._backend.submit, spec, registration, self._id_known)
             submission = await asyncio.wrap_future(self._submitting)
         except BaseException:
@@ -135,9 +150,59 @@ class Application:
             self._watch.settle()
         where = self._link.container
         self._move(Phase.REGISTERED, f"The supervisor has registered from {where.host}.")
-        if spec.is_yarn and self.application_id is not None:
+        if spec.is_yarn:
+            self._keep_tokens()
+
+    async def adopt(
+        self, application_id: str, note: Mapping[str, str], begun_at: float, relay: Address
+    ) -> None:
+        """Go on with an application that another process started.
+
+        Parameters
+        ----------
+        application_id : str
+        note : mapping of str to str
+            That process's :meth:`Backend.note`.
+        begun_at : float
+        relay : Address
+            Where its supervisor dials; others may not have the port.
+
+        Raises
+        ------
+        ConfigurationError
+            The relay's port can't be had.
+        ApplicationFailed
+            The application has ended, or is not the one that is meant.
+        """
+        report = await in_thread(self._still_there, application_id, note)
+        self.begun_at = begun_at
+        self.relay = await self._listen(relay.host, relay.port, relay.certificate)
+        if self.relay.fingerprint != relay.fingerprint:
+            raise ConfigurationError(f"The relay's port {relay.port} shows another certificate here.")
+        self._id_known(application_id)
+        self.report = self.report or report
+        self.phase = Phase.RUNNING
+        if self._watch is not None:
+            self._watch.settle()
+        self._keep_tokens()
+
+    def _still_there(self, application_id: str, note: Mapping[str, str]) -> ApplicationReport | None:
+        self._backend.adopt(application_id, note)
+        try:
+            report = self._backend.report([application_id]).get(application_id)
+        except ResourceManagerUnavailable as error:
+            self._log.warning("%s is taken over unseen. %s", application_id, error)
+            return None
+        if report is None or POLL[report.state] is not None:
+            raise ApplicationFailed("Its application has ended.", application_id=application_id)
+        if report.tags and self._link.kernel_id not in report.tags:
+            raise ApplicationFailed("Its application is not this kernel's.", application_id=application_id)
+        return report
+
+    def _keep_tokens(self) -> None:
+        if self.application_id is not None:
             self._token_keeper = TokenKeeper(
-                self._backend, self.application_id, self._link, self._log, begun_at
+                self._backend, self.application_id, self._link, self._log, self.begun_at
             )
 
     async def _listen(self, host: str, port: int, certificate: Certificate | None) -> Address:
@@ -247,6 +312,10 @@ class Application:
         self._end_submit()
         if self.application_id is not None and not self.ended:
             self._backend.kill(self.application_id)
+        self._forget()
+
+    def leave(self) -> None:
+        """Look after it no more, and let it run."""
         self._forget()
 
     def _end_submit(self) -> None:

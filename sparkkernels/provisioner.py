@@ -27,8 +27,8 @@ from .cluster import create_backend
 from .cluster.access import Access
 from .encryption import needs_curve
 from .errors import ConfigurationError, LaunchTimeout, SparkKernelError
-from .identity import Identity, identify, refuse_administrators, requester
-from .owners import Starter, claim
+from .identity import identify, refuse_administrators, requester
+from .owners import claim
 from .record import LaunchRecord
 from .relay.hub import shared_hub
 from .relay.link import Link
@@ -37,6 +37,7 @@ from .restarts import Restarts
 from .settings import Settings
 from .shared_server import refuse_unsafe_server
 from .spec import LaunchSpec, check_kernel_id
+from .succession import Succession
 from .tags import server_tag
 from .turns import first_steps
 from .wishes import Wish, Wishes
@@ -69,7 +70,7 @@ def refuse_unknown(given: Iterable[str], known: Collection[str]) -> None:
             )
 
 
-class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metaclass]
+class SparkProvisioner(Succession, Settings, KernelProvisionerBase):  # type: ignore[metaclass]
     """Runs a kernel inside a Spark application.
 
     Its ip, ports and key never change over the kernel's life; a restart keeps the application and its
@@ -91,15 +92,8 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
             # raised by the start, which can leave the manager in order; a constructor can't
             self._fault = error if isinstance(error, ConfigurationError) else ConfigurationError(str(error))
             KernelProvisionerBase.__init__(self, **{name: kwargs[name] for name in BASE if name in kwargs})
-        self._link: Link | None = None
-        self._record: LaunchRecord | None = None
-        self._application: Application | None = None
         self._spec: LaunchSpec | None = None
-        self._identity: Identity | None = None
-        self._starter: Starter | None = None
         self._settling: concurrent.futures.Future[None] | None = None
-        self._number = 0
-        self._has_process = False
         self._restarts = Restarts(self.parent, self.log)
         self._ending: asyncio.Future[None] | None = None
         self._wishes = Wishes()
@@ -131,13 +125,12 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         own = {name: kwargs["env"][name] for name in self.kernel_spec.env if name in kwargs["env"]}
         argv = [*self.kernel_spec.argv, *kwargs.pop("extra_arguments", [])]
         self._spec = self._make_spec(tuple(argv), own)
+        self._outlives = self._spec.is_yarn and self._is_kept()
         self._holding.add(self)
         async with first_steps():
             if self._link is None:
-                self._link = await shared_hub().open_link(self.kernel_id)
                 self._record = LaunchRecord(self.kernel_id)
-                self._link.on_log = self._record.log
-                self._link.on_restart = self._hear_restart
+                self._link = await self._open_link()
                 await in_thread(self._backend)  # the first time it is imported, which takes its time
             self._settling = begin(self._settle_connection, self._link)
             await asyncio.wrap_future(self._settling)
@@ -155,6 +148,7 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
             raise
         self._has_process = True
         self._restarts.started()
+        await self._hand_over()
         return self.connection_info
 
     async def _launch(self) -> None:
@@ -230,7 +224,7 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         await self._launch_kernel(application, spec)
 
     async def _launch_kernel(self, application: Application, spec: LaunchSpec) -> None:
-        self._number += 1
+        self._number = self._newest() + 1
         deadline = time.monotonic() + spec.launch_timeout_s
         message = self._launch_message(spec)
         self._news = ""
@@ -286,7 +280,7 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         if not self._has_process or self._application is None:
             return 0
         self._restarts.look(self._restarter_gave_up)
-        returncode = self._application.kernel_alive(self._number)
+        returncode = self._application.kernel_alive(self._newest())
         if returncode is not None and not self._application.deaths.certain:
             return None
         if returncode is not None:
@@ -297,7 +291,7 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
     async def wait(self) -> int | None:
         """Wait for the end of the kernel process."""
         while self._has_process and self._application is not None and self._link is not None:
-            returncode = self._application.kernel_alive(self._number)
+            returncode = self._application.kernel_alive(self._newest())
             if returncode is not None:
                 self._has_process = False
                 return returncode
@@ -336,7 +330,7 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
         self._expect_end()
 
     def _expect_end(self) -> None:
-        if self._application is not None and self._application.kernel_alive(self._number) is None:
+        if self._application is not None and self._application.kernel_alive(self._newest()) is None:
             self._application.deaths.expect()
 
     def _restarter_gave_up(self) -> None:
@@ -361,11 +355,12 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
             self._forget()
 
     def end_now(self) -> None:
-        """Blocking end at the interpreter's exit of what nobody else has ended."""
+        """Blocking end at the interpreter's exit of what nobody else has ended or is left to."""
+        left = self._can_be_left()
         if self._application is not None:
-            self._application.end_now()
+            self._application.leave() if left else self._application.end_now()
         if self._record is not None:
-            self._record.remove()
+            self._record.leave() if left else self._record.remove()
         self._forget()
 
     def _forget(self) -> None:
@@ -407,15 +402,34 @@ class SparkProvisioner(Settings, KernelProvisionerBase):  # type: ignore[metacla
 
     # -- pieces --------------------------------------------------------------------------------------------
 
+    async def _open_link(self, generation: int = 0, secret: str = "") -> Link:
+        link = self._link = await shared_hub().open_link(self.kernel_id, generation, secret)
+        link.on_log = self._record.log if self._record is not None else None
+        link.on_restart = self._hear_restart
+        return link
+
+    def _resume(self) -> None:
+        """As after a start, of a kernel that was taken over."""
+        self._spec = self._make_spec(tuple(self.kernel_spec.argv), dict(self.kernel_spec.env))
+        self._holding.add(self)
+
     async def _identify(self, env: Mapping[str, str]) -> None:
         """Settle for the kernel's whole life whom it belongs to: a restart has no request, or another's."""
         if self._identity is None:
-            if self.identity != "os":
-                private = (self.keytab, self.hadoop_conf_dir, self.spark_home)
-                waived = self.allow_shared_server
-                await in_thread(refuse_unsafe_server, self.parent, self.identity, private, waived)
+            await in_thread(self.check_server)
             self._starter = claim(self.kernel_id, requester())
             self._identity = await in_thread(identify, self, requester(), os.environ, env)
+
+    def check_server(self) -> None:
+        """Refuse a server that may not start kernels as its users.
+
+        Raises
+        ------
+        NotAllowed
+        """
+        if self.identity != "os":
+            private = (self.keytab, self.hadoop_conf_dir, self.spark_home)
+            refuse_unsafe_server(self.parent, self.identity, private, self.allow_shared_server)
 
     def _backend(self) -> Any:
         return create_backend(

@@ -1,4 +1,7 @@
-"""A kernel's owner-only directory on this host, in Jupyter's runtime directory, while it lives."""
+"""A kernel's owner-only directory on this host, in Jupyter's runtime directory, while it lives.
+
+A server process holds its kernels' directories locked; what nobody locks was left, or its server was killed.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,16 @@ import json
 import os
 import queue
 import shutil
+import stat
 import threading
+import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from jupyter_core.paths import jupyter_runtime_dir
+
+from .cluster.local_files import SWEEP_AGE_S, take_lock
 
 #: Bytes of container.log after which it is begun anew; one older file is kept.
 LOG_LIMIT = 4194304
@@ -30,16 +38,73 @@ def read_record(kernel_id: str) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
+def records() -> list[str]:
+    """The ids of the kernels that have a directory of ours, whoever holds them."""
+    found = []
+    root = record_directory("")
+    for path in root.iterdir() if root.is_dir() else ():
+        status = path.lstat()
+        if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and is_kernel_id(path.name):
+            found.append(path.name)
+    return sorted(found)
+
+
+def is_kernel_id(text: str) -> bool:
+    """Whether this is a kernel's id as directories and tags are called."""
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def sweep(wanted: Callable[[Path], bool], now: float) -> None:
+    """Remove the directories of servers that were killed.
+
+    Parameters
+    ----------
+    wanted : callable
+        Whether a directory is kept all the same.
+    now : float
+        Seconds since 1970.
+    """
+    for kernel_id in records():
+        record = LaunchRecord(kernel_id)
+        try:
+            young = now - record.directory.stat().st_ctime < SWEEP_AGE_S
+        except OSError:
+            continue
+        if not young and not wanted(record.directory) and record.lock():
+            record.remove()
+
+
 class LaunchRecord:
     """One kernel's directory: ``record.json``, ``registration.json`` until it was read, ``container.log``."""
 
     def __init__(self, kernel_id: str) -> None:
+        self.kernel_id = kernel_id
         self.directory = record_directory(kernel_id)
         self._writer: LogWriter | None = None
+        self._lock: int | None = None
+
+    def lock(self) -> bool:
+        """Hold the directory, which exists; whether nobody else does."""
+        if self._lock is None:
+            try:
+                self._lock = take_lock(self.directory)
+            except OSError:
+                return False
+        return True
+
+    def leave(self) -> None:
+        """Leave it to somebody else."""
+        self._end_log()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def write_registration(self, content: dict[str, Any]) -> Path:
         """Write the registration file (launchers/PROTOCOL.md, section 1), owner-only."""
-        return self._write("registration.json", content)
+        return self.write_file("registration.json", content)
 
     def remove_registration(self) -> None:
         """The supervisor has it, or never will."""
@@ -47,7 +112,7 @@ class LaunchRecord:
 
     def write(self, content: dict[str, Any]) -> None:
         """Write what is known of the application; no secret belongs into it."""
-        self._write("record.json", content)
+        self.write_file("record.json", content)
 
     def log(self, data: bytes) -> None:
         """Append to container.log, from any thread and without waiting for the disk."""
@@ -57,14 +122,20 @@ class LaunchRecord:
 
     def remove(self) -> None:
         """Leave nothing behind; idempotent."""
+        self._end_log()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.leave()
+
+    def _end_log(self) -> None:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-        shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _write(self, name: str, content: dict[str, Any]) -> Path:
+    def write_file(self, name: str, content: dict[str, Any]) -> Path:
+        """Write one file, whole at every moment and owner-only."""
         self.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.directory.mkdir(mode=0o700, exist_ok=True)
+        self.lock()
         path = self.directory / name
         temporary = self.directory / f".{name}"
         temporary.unlink(missing_ok=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, List, Optional
+from typing import Any, Dict, List, Optional
 
 import zmq
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 
 from . import interrupts
+from .backlog import Backlog
 from .cells import Cells
 from .channel import Channel
 from .link import SparkLink
@@ -27,6 +28,13 @@ class SparkKernel(IPythonKernel):
     """An IPython kernel whose cells may use the application's Spark."""
 
     spark: Optional[NotebookSpark] = None
+
+    def should_handle(self, stream: Any, msg: Any, idents: Any) -> bool:
+        """Called with each request: whoever asks is there again."""
+        if self.spark is not None:
+            self.spark.backlog.answer(stream, idents)
+        handles: Any = super().should_handle
+        return bool(handles(stream, msg, idents))
 
     async def do_execute(self, code: str, *args: Any, **kwargs: Any) -> Any:
         """Run code, as one cell to Spark."""
@@ -57,10 +65,13 @@ class NotebookSpark:
         The notebook's.
     channel : Channel
         To the supervisor.
+    backlog : Backlog
+        What nobody has heard.
     """
 
-    def __init__(self, kernel: Any, channel: Channel) -> None:
+    def __init__(self, kernel: Any, channel: Channel, backlog: Backlog) -> None:
         self._kernel = kernel
+        self.backlog = backlog
         self.cells = Cells(channel)
         self.names = NotebookNames(kernel.shell.user_ns, self._session)
         self.link = SparkLink(channel, self.cells, self.names.bind)
@@ -68,8 +79,17 @@ class NotebookSpark:
         self.link.on_notice = self.notices.hear
         self.link.on_restart_answer = SparkMagic(kernel.shell, channel).hear
         self.cells.tell()
+        self.link.on_relay = self._hear_relay
         install(self.link, self.cells)
         kernel.shell.set_custom_exc((KeyboardInterrupt,), interrupts.show)
+
+    def _hear_relay(self, message: Dict[str, Any]) -> None:
+        if message["state"] == "away":
+            self.backlog.away(float(message["silent_s"]))
+        elif message["state"] == "back":
+            self.backlog.back()
+        elif message["state"] == "replay":
+            self.backlog.replay()
 
     def _session(self) -> Any:
         __tracebackhide__ = True
@@ -99,6 +119,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     app: Any = SparkKernelApp.instance(kernel_class=SparkKernel)
     app.initialize(argv)
     if descriptor:
-        app.kernel.spark = NotebookSpark(app.kernel, Channel.inherit(int(descriptor)))
+        backlog = Backlog(app.session, app.iopub_thread)
+        app.kernel.spark = NotebookSpark(app.kernel, Channel.inherit(int(descriptor)), backlog)
         app.kernel.spark.link.start()
     app.start()

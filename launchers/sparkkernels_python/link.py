@@ -56,6 +56,7 @@ class SparkLink:
         self._released = threading.Event()
         self.on_notice: Callable[[str, str], object] = lambda text, about: None
         self.on_restart_answer: Callable[[Dict[str, Any]], object] = lambda message: None
+        self.on_relay: Callable[[Dict[str, Any]], object] = lambda message: None
 
     def start(self) -> None:
         """Listen to the supervisor; attach as soon as there is something to attach to."""
@@ -138,6 +139,8 @@ class SparkLink:
                 self.on_notice(str(message["text"]), str(message.get("about", "")))
             elif message["type"] == "restart_answer":
                 self.on_restart_answer(message)
+            elif message["type"] == "relay":
+                self.on_relay(message)
         self._hear_state("stopped", "The supervisor of this kernel is gone.")
 
     def _hear_state(self, state: str, text: str) -> None:

@@ -128,6 +128,7 @@ class KernelHost:
             "returncode": kernel.returncode,
             "text": kernel.text,
             "cause": kernel.cause,
+            "busy": self._busy,
         }
 
     def check(self) -> bool:
@@ -252,6 +253,11 @@ class KernelHost:
             self._notice = text
             if self._launcher is not None:
                 write_line(self._launcher, type="notice", text=text)
+
+    def tell_relay(self, state: str, **more: Any) -> None:
+        """Tell the launcher whether somebody listens to the kernel (PROTOCOL.md, section 6)."""
+        if self._launcher is not None:
+            write_line(self._launcher, type="relay", state=state, **more)
 
     async def _talk_to_launcher(self, kernel: KernelProcess) -> None:
         reader, writer = await asyncio.open_unix_connection(sock=kernel.launcher, limit=MAX_LINE)

@@ -50,6 +50,7 @@ class Session:
         self.streams = Streams(first_id)
         self.known = False  # whether these streams were ever shared with the other side
         self.connection: Optional[Connection] = None
+        self.silent_s = 0.0  # for how long before its end nothing was heard on the last lost connection
         self._ends: Dict[int, End] = {}
         self._line = bytearray()
         self._keepalive: Optional[asyncio.TimerHandle] = None
@@ -108,6 +109,8 @@ class Session:
         self.forget()
 
     def _lost(self, error: Optional[Exception]) -> None:
+        if self.connection is not None:
+            self.silent_s = asyncio.get_running_loop().time() - self.connection.last_heard
         self.connection = None
         if self._keepalive is not None:
             self._keepalive.cancel()

@@ -11,7 +11,7 @@ from .container import Output, describe, log_directory
 from .dial import Dialer, Refused, Registration
 from .frames import WireError
 from .kernel_host import KernelHost
-from .session import Session
+from .session import SILENCE_S, Session
 from .tokens import Tokens
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 REDIAL_S, REDIAL_MAX_S = 0.2, 5.0
 #: Seconds between two looks at what no event tells.
 LOOK_EVERY_S = 1.0
+#: Seconds before a connection was closed of which the other side may not have read everything.
+CLOSED_S = 1.0
 #: Exit codes: the relay could not be reached or refused us; a bug of ours (sysexits' EX_SOFTWARE).
 EXIT_NO_RELAY, EXIT_BUG = 1, 70
 
@@ -65,6 +67,7 @@ class Supervisor:
         self._cut = asyncio.Event()
         self._end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._why = ""
+        self._unheard = False  # whether another server than before has come, and no client of it yet
 
     async def run(self) -> int:
         """Do it all; returns the exit code."""
@@ -111,8 +114,14 @@ class Supervisor:
             if resumed is None:
                 return
             if not resumed:
+                self._unheard = self._host.kernel is not None
                 self._begin_session()
+            elif not self._unheard:
+                self._host.tell_relay("back")
             await self._cut.wait()
+            silent_s = self._session.silent_s
+            # whoever closed a connection has read what came before, or almost
+            self._host.tell_relay("away", silent_s=silent_s if silent_s >= SILENCE_S else CLOSED_S)
 
     async def _connect(self) -> Optional[bool]:
         """Reach the relay within the timeout of the moment: whether streams go on, None when all is over."""
@@ -167,6 +176,9 @@ class Supervisor:
             self._host.signal(int(message["signum"]))
         elif kind == "restart_answer":
             self._host.answer_restart(message)
+        elif kind == "replay":
+            self._unheard = False
+            self._host.tell_relay("replay")
         elif kind == "tokens":
             self._tokens.take(message)
         elif kind == "shutdown":

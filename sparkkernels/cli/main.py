@@ -10,14 +10,14 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import ConfigurationError, SparkKernelError
-from . import homes, install, list_kernels, logs, stage, stop_kernels
+from . import adopt, homes, install, list_kernels, logs, stage, stop_kernels
 
 OK = 0
 FAILED = 1  #: it could not be done
 USAGE = 2  #: what was asked for, or a setting, is wrong; nothing was done
 INTERRUPTED = 130
 
-_COMMANDS = (install, stage, homes, list_kernels, stop_kernels, logs)
+_COMMANDS = (install, stage, homes, list_kernels, stop_kernels, adopt, logs)
 
 
 class Parser(argparse.ArgumentParser):

@@ -7,7 +7,7 @@ loop go through :func:`sparkkernels.blocking.in_thread`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +33,9 @@ class ApplicationReport:
         Host of the application master's container, "" before there is one.
     exit_code : int or None
         Known by the local backend only.
+    user : str
+        Whom it runs as.
+    tags : collection of str
     """
 
     application_id: str
@@ -43,6 +46,8 @@ class ApplicationReport:
     queue: str = ""
     host: str = ""
     exit_code: int | None = None
+    user: str = ""
+    tags: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -145,6 +150,14 @@ class Backend(ABC):
     @abstractmethod
     def logs(self, application_id: str, tail_bytes: int = 65536) -> str:
         """The last output of the application's container, "" when there is none to be had."""
+
+    def note(self, application_id: str) -> dict[str, str]:
+        """What another process must know to look after this application; nothing secret."""
+        return {}
+
+    def adopt(self, application_id: str, note: Mapping[str, str]) -> None:
+        """Look after an application that another process submitted, by its note."""
+        return None
 
     def fresh_tokens(self, application_id: str) -> FreshTokens | None:
         """New tokens for a running application; None where it needs none.

@@ -277,6 +277,20 @@ class YarnBackend(Backend):
             log.debug("The log of %s is left to Hadoop's LogsCLI: %s", application_id, error)
         return logs_by_cli(site.cli(), application_id, str(application["user"]), tail_bytes)
 
+    def note(self, application_id: str) -> dict[str, str]:
+        """Whom it runs as, and where Spark staged it."""
+        submitted = self._submitted.get(application_id)
+        if submitted is None:
+            return {}
+        return {"staging_root": submitted.staging_root, "proxy_user": submitted.proxy_user or ""}
+
+    def adopt(self, application_id: str, note: Mapping[str, str]) -> None:
+        """As if it had been submitted here, long ago."""
+        if note:
+            self._submitted[application_id] = _Submitted(
+                float("-inf"), note["staging_root"], note["proxy_user"] or None
+            )
+
     def fresh_tokens(self, application_id: str) -> FreshTokens | None:
         """HDFS delegation tokens of whomever it runs as; none are needed on a cluster without Kerberos."""
         if not self._site.conf.is_secure:
@@ -368,6 +382,8 @@ def report_from(application: Json) -> ApplicationReport:
         tracking_url=str(application.get("trackingUrl") or ""),
         queue=str(application.get("queue") or ""),
         host=node.rpartition(":")[0] or node,
+        user=str(application.get("user") or ""),
+        tags=tuple(str(application.get("applicationTags") or "").split(",")),
     )
 
 

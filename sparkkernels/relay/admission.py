@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from sparkkernels_supervisor.connection import Connection
 from sparkkernels_supervisor.frames import (
@@ -50,13 +50,22 @@ class Door:
     tls : ssl.SSLContext
     links : mapping of str to Link
         Live view of the links by kernel id.
+    expected : container of str
+        Ids of kernels whose links will be there in a moment.
     """
 
-    def __init__(self, listening: socket.socket, tls: ssl.SSLContext, links: Mapping[str, Link]) -> None:
+    def __init__(
+        self,
+        listening: socket.socket,
+        tls: ssl.SSLContext,
+        links: Mapping[str, Link],
+        expected: Container[str] = (),
+    ) -> None:
         self.port: int = listening.getsockname()[1]
         self._listening = listening
         self._tls = tls
         self._links = links
+        self._expected = expected
         self._strangers: dict[asyncio.Task[None], None] = {}  # in the order of their arrival
         self._accepting: asyncio.Task[None] | None = None
         self._warnings = Quota(MAX_WARNINGS, WARNINGS_PER_S)
@@ -87,7 +96,8 @@ class Door:
                 longest = next(iter(self._strangers))
                 del self._strangers[longest]
                 longest.cancel()
-            task = loop.create_task(self._greet(Stranger(accepted, address, self._links, self._warnings)))
+            stranger = Stranger(accepted, address, self._links, self._expected, self._warnings)
+            task = loop.create_task(self._greet(stranger))
             self._strangers[task] = None
             task.add_done_callback(lambda task: self._strangers.pop(task, None))
             await asyncio.sleep(0)  # their turn, however many wait to be accepted
@@ -140,6 +150,7 @@ class Stranger:
     address : tuple of (str, int)
         The peer's.
     links : mapping of str to Link
+    expected : container of str
     warnings : Quota
     """
 
@@ -148,12 +159,14 @@ class Stranger:
         accepted: socket.socket,
         address: tuple[str, int],
         links: Mapping[str, Link],
+        expected: Container[str],
         warnings: Quota,
     ) -> None:
         self.address = address
         self._warnings = warnings
         self._accepted = accepted
         self._links = links
+        self._expected = expected
         self._connection = Connection(self._hello, self._lost, MAX_HELLO)
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._admitted = False
@@ -189,7 +202,7 @@ class Stranger:
         if hello.get("protocol") != PROTOCOL:
             self._refuse("protocol", hello)
         elif link is None:
-            self._refuse("unknown", hello)
+            self._refuse("busy" if str(hello.get("kernel_id")) in self._expected else "unknown", hello)
         elif reason := link.authenticate(hello):
             self._refuse(reason, hello)
         else:

@@ -9,7 +9,7 @@ import functools
 import logging
 import socket
 import threading
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Container, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from .admission import Door
@@ -23,8 +23,14 @@ T = TypeVar("T")
 class Address(NamedTuple):
     """Where supervisors find us, and how they know that it is us."""
 
+    host: str
     port: int
-    fingerprint: str
+    certificate: Certificate
+
+    @property
+    def fingerprint(self) -> str:
+        """What the registration file pins."""
+        return self.certificate.fingerprint
 
 
 class Hub:
@@ -38,6 +44,7 @@ class Hub:
         self._lock = threading.Lock()
         self._links: dict[str, Link] = {}
         self._thread: HubThread | None = None
+        self._expected: set[str] = set()
         self._users = 0  # links and calls under way: the last to leave stops the thread
 
     @property
@@ -45,11 +52,31 @@ class Hub:
         """Whether there is a link or a call under way."""
         return self._thread is not None
 
-    async def open_link(self, kernel_id: str) -> Link:
-        """Make the link of a new kernel; its local ports accept clients from now on."""
+    @contextlib.contextmanager
+    def expecting(self, kernel_ids: Iterable[str]) -> Iterator[None]:
+        """Tell supervisors of these kernels to try again meanwhile, since their links will be there."""
+        expected = set(kernel_ids)
+        self._expected |= expected
+        try:
+            yield
+        finally:
+            self._expected -= expected
+
+    async def open_link(self, kernel_id: str, generation: int = 0, secret: str = "") -> Link:
+        """Make the link of a kernel; its local ports accept clients from now on.
+
+        Parameters
+        ----------
+        kernel_id : str
+        generation : int
+        secret : str
+            Session secret, and generation, of a supervisor that another process has started; "" for none.
+        """
         thread = self._enter()
         try:
             link = Link(kernel_id, thread.loop)
+            if secret:
+                link.take_over(generation, secret)
         except BaseException:
             self._leave()
             raise
@@ -72,8 +99,9 @@ class Hub:
         port : int
             0 for any.
         own : Certificate, optional
-            The administrator's. A port that is open already keeps the certificate that it has, which running
-            supervisors have pinned, even if the file holds another one by now.
+            The administrator's, or that of a process before this one. A port that is open already keeps the
+            certificate that it has, which running supervisors have pinned, even if the file holds another one
+            by now.
 
         Raises
         ------
@@ -93,6 +121,11 @@ class Hub:
 
         with self._using() as thread:
             await thread.run(begin())
+
+    async def leave_link(self, link: Link) -> None:
+        """Close a link whose supervisor shall look for the next process, and try again until it is there."""
+        self._expected.add(link.kernel_id)
+        await self.close_link(link)
 
     async def close_link(self, link: Link) -> None:
         """Close a link and all its connections; the last one stops the hub. Idempotent."""
@@ -119,7 +152,7 @@ class Hub:
     def _enter(self) -> HubThread:
         with self._lock:
             if self._thread is None:
-                self._thread = HubThread(self._links)
+                self._thread = HubThread(self._links, self._expected)
             self._users += 1
             return self._thread
 
@@ -140,12 +173,15 @@ class HubThread:
     ----------
     links : mapping of str to Link
         Live view of the links by kernel id.
+    expected : container of str
+        Live view of the ids of kernels whose links will be there in a moment.
     """
 
-    def __init__(self, links: Mapping[str, Link]) -> None:
+    def __init__(self, links: Mapping[str, Link], expected: Container[str]) -> None:
         self.loop = asyncio.new_event_loop()
         self._links = links
-        self._doors: dict[tuple[str, int, str], tuple[Door, Address]] = {}
+        self._expected = expected
+        self._doors: dict[Address, Door] = {}
         self._thread = threading.Thread(target=self._run, name="sparkkernels-relay", daemon=True)
         self._thread.start()
 
@@ -166,13 +202,16 @@ class HubThread:
     async def listen(self, host: str, port: int, own: Certificate | None) -> Address:
         """See :meth:`Hub.listen`; on the hub's loop."""
         certificate = own or self._certificate
-        place = (host, port, certificate.path)
-        if place not in self._doors:
-            tls = server_context(certificate)
-            door = Door(socket.create_server((host, port), backlog=256), tls, self._links)
-            door.open()
-            self._doors[place] = door, Address(door.port, certificate.fingerprint)
-        return self._doors[place][1]
+        for address in self._doors:
+            fits = address.port == port or (port == 0 and address.certificate.path == certificate.path)
+            if address.host == host and fits:
+                return address
+        tls = server_context(certificate)
+        door = Door(socket.create_server((host, port), backlog=256), tls, self._links, self._expected)
+        door.open()
+        address = Address(host, door.port, certificate)
+        self._doors[address] = door
+        return address
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -183,7 +222,7 @@ class HubThread:
             self.loop.close()
 
     async def _end(self) -> None:
-        for door, _ in self._doors.values():
+        for door in self._doors.values():
             door.close()
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()

@@ -38,6 +38,7 @@ class KernelStatus:
     returncode: int | None = None
     text: str = ""
     cause: str = ""
+    busy: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class TokensAnswer:
     text: str = ""
 
 
+#: Of the fields of statuses.
+KINDS: dict[str, type] = {"int": int, "str": str, "bool": bool}
 Status = TypeVar("Status", KernelStatus, ContextStatus, Container, TokensAnswer)
 
 
@@ -88,7 +91,7 @@ def read_status(kind: type[Status], message: dict[str, Any]) -> Status:
     values: dict[str, Any] = {}
     for field in fields(kind):
         value = message.get(field.name)
-        if isinstance(value, int if "int" in str(field.type) else str):
+        if isinstance(value, KINDS[str(field.type).partition(" ")[0]]):
             values[field.name] = value
     return kind(**values)
 
@@ -149,7 +152,18 @@ class Link:
         self.ending = ""
         self._session = Session(1, self._on_message, self._on_opened, self._on_cut)
 
+    def take_over(self, generation: int, secret: str) -> None:
+        """Go on with a launch of another process, by the session secret that its supervisor has."""
+        self._reset(generation)
+        self._secrets = [secret]
+        self.token_spent = self.registered = True
+
     # -- any thread ----------------------------------------------------------------------------------------
+
+    @property
+    def session_secret(self) -> str:
+        """What the registered supervisor proves itself with; secret."""
+        return self._secrets[-1] if self.registered else ""
 
     async def changed(self, timeout_s: float) -> None:
         """Return at the next change of anything above, or after this many seconds."""

@@ -79,6 +79,8 @@ def report_to_json(report: ApplicationReport) -> dict[str, Any]:
         "tracking_url": report.tracking_url,
         "queue": report.queue,
         "host": report.host,
+        "user": report.user,
+        "tags": list(report.tags),
     }
 
 
@@ -98,6 +100,8 @@ def report_from_json(content: Mapping[str, Any]) -> ApplicationReport:
         tracking_url=str(content["tracking_url"]),
         queue=str(content["queue"]),
         host=str(content["host"]),
+        user=str(content.get("user", "")),  # a helper may be of another version
+        tags=tuple(map(str, content.get("tags", ()))),
     )
 
 

@@ -96,9 +96,9 @@ class Server:
         """The server's kernels."""
         return list(self.get("kernels").json())
 
-    def connect(self, kernel_id: str) -> WebSocketClient:
-        """A WebSocket on a kernel."""
-        session = uuid.uuid4().hex
+    def connect(self, kernel_id: str, session: str = "") -> WebSocketClient:
+        """A WebSocket on a kernel; of a tab that was there before, when it has a session already."""
+        session = session or uuid.uuid4().hex
         url = f"{self._socket_url}/api/kernels/{kernel_id}/channels?session_id={session}&token={TOKEN}"
         return WebSocketClient(websocket.create_connection(url, timeout=HANG_S), session)
 

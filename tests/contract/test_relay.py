@@ -236,6 +236,37 @@ async def test_a_drop_after_confirm_that_the_relay_never_saw_is_made_good_with_t
         supervisor.close()
 
 
+@pytest.mark.usefixtures("link")
+async def test_a_supervisor_of_another_process_comes_back_with_its_secret_alone(hub: Hub) -> None:
+    secret, kernel_id = "5" * 64, KERNEL_ID.replace("1", "2")
+    async with port_of(hub) as port:
+        stranger = {"protocol": 1, "kernel_id": kernel_id, "generation": 3}
+        with hub.expecting([kernel_id]):
+            assert await refusal(port, {**stranger, "session": secret}) == "busy"
+            link = await hub.open_link(kernel_id, 3, secret)
+        assert link.session_secret == secret
+        assert await refusal(port, {**stranger, "session": "6" * 64}) == "unknown"
+        assert await refusal(port, {**stranger, "session": secret, "generation": 2}) == "superseded"
+        assert await refusal(port, {**stranger, "token": link.token}) == "spent"
+        supervisor, welcome = await claim(port, {**stranger, "session": secret})
+        assert "session" not in welcome and welcome["resume"] is None
+        supervisor.write(encode_json(CONFIRM, {"resume": None}))
+        await becomes(lambda: link.connected)
+        await hub.leave_link(link)
+        assert await refusal(port, {**stranger, "session": secret}) == "busy"
+        supervisor.close()
+
+
+@pytest.mark.usefixtures("link")
+async def test_the_port_of_another_process_is_opened_again_and_used_for_new_kernels_too(hub: Hub) -> None:
+    own = make_certificate(datetime.datetime.now(datetime.UTC))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        wanted = free.getsockname()[1]
+    first = await hub.listen("127.0.0.1", wanted, own)
+    assert (first.port, first.fingerprint) == (wanted, own.fingerprint)
+    assert await hub.listen("127.0.0.1", wanted) == await hub.listen("127.0.0.1", 0) == first
+
+
 async def test_of_two_claims_of_one_token_only_the_first_to_confirm_comes_in(
     hub: Hub, link: Link, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -506,7 +506,7 @@ def test_without_a_supervisor_nothing_of_spark_is_there(tmp_path: Path) -> None:
         import sys
         from sparkkernels_python import app
         app.IPKernelApp.start = lambda self: None
-        app.main(["--IPKernelApp.parent_handle=1", "--no-secure", "-f", "connection.json"])
+        app.main(["--IPKernelApp.parent_handle=1", "--no-secure", "-f", sys.argv[1]])
         kernel = app.IPKernelApp.instance().kernel
         loaded = [name for name in sys.modules if name.split(".")[0] in ("pyspark", "py4j")]
         print(kernel.spark, type(kernel.shell.user_ns["__builtins__"]).__name__, loaded, file=sys.__stdout__)
@@ -516,7 +516,7 @@ def test_without_a_supervisor_nothing_of_spark_is_there(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "SPARKKERNELS_FD"}
     environment["PYTHONPATH"] = str(LAUNCHERS)
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "connection.json")],
         cwd=tmp_path,
         env=environment,
         capture_output=True,

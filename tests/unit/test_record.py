@@ -53,6 +53,7 @@ def test_everything_is_the_owners_alone_whatever_the_umask(runtime: Path) -> Non
         "registration.json": 0o600,
         "record.json": 0o600,
         "container.log": 0o600,
+        "lock": 0o600,
     }
     kept.remove_registration()
     kept.remove_registration()

@@ -117,15 +117,16 @@ class SparkApplication:
                 self._kernel_gateway = _KernelGateway(self._jvm)
             return self._kernel_gateway.port, self._kernel_gateway.secret
 
-    def close_kernel(self) -> None:
-        """Shut the kernel's gateway, so that nothing in the JVM lives on for its sake."""
+    def close_kernel(self) -> str:
+        """Shut the kernel's gateway, so that nothing in the JVM lives on for its sake; gives its job tag."""
         with self._lock:
             gateway, self._kernel_gateway = self._kernel_gateway, None
         if gateway is None:
-            return
+            return ""
         gateway.close()
         if self._shared is not None and self._shared.version >= (3, 5):
             threading.Thread(target=self._sweep, args=(gateway.tag,), name="spark-sweep", daemon=True).start()
+        return gateway.tag
 
     def interrupt(self, tag: str, all_jobs: bool = False) -> None:
         """Cancel the jobs of the cell with this tag; or all jobs, which an older Spark than 3.5 always does.
@@ -157,7 +158,7 @@ class SparkApplication:
         SparkStopped
             There is no context that works; the application is of no more use.
         """
-        self.close_kernel()
+        tag = self.close_kernel()
         shared = self._require_context()
         try:
             shared.check()
@@ -166,7 +167,7 @@ class SparkApplication:
                 "stopped", "The SparkContext does not work any more: %s" % explain(error).splitlines()[0]
             )
             raise SparkStopped(self.status["text"]) from error
-        shared.reset()
+        shared.reset(tag)
 
     def work(self) -> Tuple[int, int]:
         """How many Spark jobs and streaming queries run now, and how many jobs there were in all.

@@ -6,11 +6,14 @@ workers below them, but it runs any command there as a task (``RDD.pipe``): one 
 
 from __future__ import annotations
 
-from typing import Any, Iterable
+from typing import Any, Sequence
 
-#: Seconds that all executors together get: one that computes for a task that can't be killed is left alone.
-CLEAN_S = 3.0
-#: What runs beside each executor: ends the Python workers below its JVM, removes the named files.
+#: The variable with which a kernel's launcher tells its Python workers from others' (PROTOCOL.md, section 6).
+WORKERS = "SPARKKERNELS_WORKERS"
+#: Seconds that all executors get to remove files, for which the next kernel has to wait; and to end workers.
+#: A task of Python's that was cancelled holds its core for 2 s more (``spark.python.task.killTimeout``).
+FILES_S, WORKERS_S = 3.0, 60.0
+#: What runs beside each executor: ends one kernel's Python workers below its JVM, removes the named files.
 CODE = """
 import os, shutil, signal, sys
 for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -20,10 +23,12 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
         with open("/proc/%s/cmdline" % pid, "rb") as file:
             command = file.read().split(b"\\0")
         if parent == os.getppid() and command[1:3] == [b"-m", b"pyspark.daemon"]:
-            os.kill(int(pid), signal.SIGTERM)
+            with open("/proc/%s/environ" % pid, "rb") as file:
+                if sys.argv[1].encode() in file.read().split(b"\\0"):
+                    os.kill(int(pid), signal.SIGTERM)
     except (OSError, ValueError, IndexError):
         continue
-for name in map(os.path.basename, sys.argv[1:]):
+for name in map(os.path.basename, sys.argv[2:]):
     path = os.path.join(".", name)
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path, ignore_errors=True)
@@ -32,15 +37,17 @@ for name in map(os.path.basename, sys.argv[1:]):
 """
 
 
-def clean(jvm: Any, jsc: Any, names: Iterable[str]) -> None:
-    """End the Python workers of all executors, and remove files that were added for them.
+def clean(jvm: Any, jsc: Any, tag: str, names: Sequence[str]) -> None:
+    """End an ended kernel's Python workers beside all executors, and remove files that it added.
 
     Parameters
     ----------
     jvm : py4j.java_gateway.JVMView
     jsc : py4j.java_gateway.JavaObject
         The ``JavaSparkContext``; nothing runs in it.
-    names : iterable of str
+    tag : str
+        The kernel process's job tag, which its workers have in their environment.
+    names : sequence of str
         Names in the executors' directories (``SparkFiles.get``).
 
     Raises
@@ -55,8 +62,10 @@ def clean(jvm: Any, jsc: Any, names: Iterable[str]) -> None:
     python = sc.conf().get("spark.pyspark.python", "python3")
     # Free executors get one task each: the scheduler hands tasks out in turn (TaskSchedulerImpl).
     tasks = jsc.parallelize(list(range(executors)), executors)
-    cleaning = tasks.pipe([python, "-S", "-c", CODE, *names]).countAsync()
+    cleaning = tasks.pipe([python, "-S", "-c", CODE, "%s=%s" % (WORKERS, tag), *names]).countAsync()
     try:
-        cleaning.get(int(CLEAN_S * 1000), jvm.java.util.concurrent.TimeUnit.MILLISECONDS)
+        cleaning.get(
+            int(1000 * (FILES_S if names else WORKERS_S)), jvm.java.util.concurrent.TimeUnit.MILLISECONDS
+        )
     finally:
         cleaning.cancel(True)

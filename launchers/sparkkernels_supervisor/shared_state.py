@@ -54,8 +54,14 @@ class SharedState:
         self._kept: Dict[str, Set[str]] = {kind: set(self._added(kind)) for kind in KINDS}
         self._forgotten: Set[str] = set()
 
-    def reset(self) -> None:
-        """Take away all that a kernel process left; what can't be is told, and does not keep the rest."""
+    def reset(self, tag: str) -> None:
+        """Take away all that a kernel process left; what can't be is told, and does not keep the rest.
+
+        Parameters
+        ----------
+        tag : str
+            The job tag of the kernel process, "" when it never asked for Spark.
+        """
         for step in (
             self._stop_streams,
             self._sc.cancelAllJobs,
@@ -64,7 +70,7 @@ class SharedState:
             self._forget_settings,
             self._forget_added,
             self._remove_files,
-            self._end_python_workers,
+            lambda: self._end_python_workers(tag),
         ):
             attempt(step)
 
@@ -189,12 +195,19 @@ class SharedState:
             elif os.path.lexists(path):
                 os.unlink(path)
 
-    def _end_python_workers(self) -> None:
+    def _end_python_workers(self, tag: str) -> None:
         """End the Python workers, which keep the modules that they imported, and remove executors' copies."""
         if self._sc.isLocal():
             signal_all(_worker_daemons(os.getppid()), signal.SIGTERM)
-        else:
-            executors.clean(self._jvm, self._jsc, sorted(self._forgotten))
+            return
+
+        def clean() -> None:
+            executors.clean(self._jvm, self._jsc, tag, sorted(self._forgotten))
+
+        if self._forgotten:
+            clean()  # the next kernel may add files of the same names
+        elif tag:
+            threading.Thread(target=attempt, args=(clean,), name="spark-clean", daemon=True).start()
 
 
 def attempt(step: Callable[[], Any]) -> None:

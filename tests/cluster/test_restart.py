@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -95,9 +97,9 @@ async def test_restarts_of_one_notebook_warm_by_wish_and_because_its_spark_is_go
         assert notebook.application_id == first
         assert await executors(notebook) >= kept
         for what, (look, clean) in looks.items():
-            for _ in range(20):
-                if (found := await value(look)) == clean:
-                    break
+            deadline = time.monotonic() + LIMIT_S
+            while (found := await value(look)) != clean and time.monotonic() < deadline:
+                await asyncio.sleep(0.2)
             assert found == clean, what
         for code, expected in WORKS:
             assert await value(code) == expected

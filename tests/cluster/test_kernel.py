@@ -70,19 +70,6 @@ async def test_an_interrupt_ends_a_spark_job_and_the_kernel_goes_on(kernels: Ker
         assert (await notebook.ok(f"x, {JOB}")).value == "(1, 4950)"
 
 
-async def test_a_restart_keeps_the_application_and_forgets_the_kernel(kernels: Kernels) -> None:
-    async with kernels() as notebook:
-        ports = notebook.provisioner.connection_info
-        before = notebook.application_id
-        await notebook.ok(f"x = 1; spark.range(3).createOrReplaceTempView('three'); {JOB}")
-        await notebook.restart()
-        assert notebook.application_id == before
-        assert notebook.provisioner.connection_info == ports
-        assert (await notebook.run("x")).ename == "NameError"
-        assert (await notebook.ok(JOB)).value == "4950"
-        assert (await notebook.ok("[t.name for t in spark.catalog.listTables()]")).value == "[]"
-
-
 async def test_spark_stop_ends_nothing_but_the_session(kernels: Kernels) -> None:
     async with kernels() as notebook:
         await notebook.ok(f"{JOB}; spark.stop()")

@@ -86,6 +86,7 @@ async def test_restarts_of_one_notebook_warm_by_wish_and_because_its_spark_is_go
         async def value(code: str) -> str:
             return (await notebook.ok(code)).value
 
+        ports = notebook.provisioner.connection_info
         await notebook.ok(JOB)
         first = notebook.application_id
         looks = await leave_all(value, tmp_path)
@@ -105,7 +106,7 @@ async def test_restarts_of_one_notebook_warm_by_wish_and_because_its_spark_is_go
             assert await value(code) == expected
         kept = await executors(notebook)
         await notebook.restart()
-        assert notebook.application_id == first
+        assert (notebook.application_id, notebook.provisioner.connection_info) == (first, ports)
         assert await executors(notebook) >= kept
         assert await value(JOB) == "28"
 
@@ -134,7 +135,7 @@ async def test_restarts_of_one_notebook_warm_by_wish_and_because_its_spark_is_go
 
         # What is printed and logged is bounded, in the driver's container and in executors'.
         logs = staged.log_directories(second)
-        assert len(logs) > 1 and all((directory / "spark.log").exists() for directory in logs)
+        assert len([directory for directory in logs if (directory / "spark.log").exists()]) > 1
         await notebook.ok(FLOOD)
         await until(lambda: max(map(on_disk, logs)) < 40 * 2**20, "large files have given up their beginning")
         assert max(file.stat().st_size for directory in logs for file in directory.iterdir()) > 60 * 2**20

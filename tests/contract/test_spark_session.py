@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -416,6 +417,30 @@ async def test_a_context_that_does_not_answer_is_replaced_with_its_application_b
     assert told.value != before
     assert "in another Spark application. The SparkContext" in told.warned
     assert await notebook.value("spark.range(3).count()") == "3"
+
+
+async def test_a_streaming_query_is_work_and_an_idle_application_ends_when_it_has_stopped(
+    notebook: SparkNotebook,
+) -> None:
+    """The last of this notebook."""
+    provisioner: Any = notebook.manager.provisioner
+    provisioner.idle_timeout_s = 2.0
+    await notebook.restart()
+    await notebook.with_spark()
+    await notebook.run(
+        """
+        import threading
+        stream = spark.readStream.format("rate").load().writeStream.format("noop").start()
+        threading.Timer(6, stream.stop).start()
+        """
+    )
+    await asyncio.sleep(4)
+    assert await provisioner.poll() is None
+    deadline = time.monotonic() + LIMIT_S
+    while await provisioner.poll() is None:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.2)
+    assert provisioner._link.ending.endswith("and it has run nothing, for 2 s.")
 
 
 # -- no context ------------------------------------------------------------------------------------------

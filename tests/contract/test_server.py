@@ -94,13 +94,15 @@ def test_kernels_and_sessions_start_and_two_tabs_live_through_restarts(start: St
 
 def test_an_idle_kernel_is_culled_and_one_that_is_busy_or_connected_is_not(start: StartServer) -> None:
     write_kernelspec()
-    server = start("--MappingKernelManager.cull_idle_timeout=1", "--MappingKernelManager.cull_interval=1")
-    connected, busy, idle = (server.post("kernels", name="spark")["id"] for _ in range(3))
-    tab, other = server.connect(connected), server.connect(busy)
-    tab.settle()
+    server = start("--MappingKernelManager.cull_idle_timeout=4", "--MappingKernelManager.cull_interval=1")
+    connected = server.post("kernels", name="spark")["id"]
+    tab = server.connect(connected)
+    busy = server.post("kernels", name="spark")["id"]
+    other = server.connect(busy)
     other.execute("import time; print('busy'); time.sleep(600)")
     other.hear("busy")
     other.close()
+    idle = server.post("kernels", name="spark")["id"]
     wait_until(lambda: idle not in [kernel["id"] for kernel in server.kernels()])
     assert {kernel["id"] for kernel in server.kernels()} == {connected, busy}
     server.post(f"kernels/{busy}/interrupt")

@@ -155,8 +155,9 @@ class KernelHost:
     async def look_at_work(self) -> None:
         """See whether the process or its Spark do anything."""
         work = await self._in_spark(lambda spark: spark.work())
-        if work is None and self.context["state"] == "ready":
-            self.idle.touch()  # it does not say: nothing is ended on a guess
+        is_starting = self.kernel is not None and self.kernel.state == "starting"
+        if is_starting or (work is None and self.context["state"] == "ready"):
+            self.idle.touch()  # a Spark that does not say: nothing is ended on a guess
         self.idle.looked(self._busy, work, used_s(self.kernel.pid if self.kernel else None))
 
     async def end(self) -> None:

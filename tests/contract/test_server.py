@@ -114,17 +114,17 @@ def test_a_kernel_that_nobody_uses_ends_for_good_with_and_without_its_server(
     start: StartServer, leaks: Leaks
 ) -> None:
     leaks.excused += ["*"]  # as below
-    write_kernelspec(idle_timeout_s=1, orphan_timeout_s=300)
+    write_kernelspec(idle_timeout_s=3, orphan_timeout_s=300)
     server = start()
     tab = server.connect(server.post("kernels", name="spark")["id"])
     tab.settle()
-    assert tab.run("import time; end = time.time() + 3\nwhile time.time() < end: pass\nprint('still here')")
+    assert tab.run("import time; end = time.time() + 5\nwhile time.time() < end: pass\nprint('still here')")
     ended = tab.receive(lambda message: message["content"].get("execution_state") in ("dead", "restarting"))
     assert ended["content"]["execution_state"] == "dead"
     wait_until(lambda: not server.kernels())
     tab.close()
     log = server.log.read_text()
-    assert "Nobody has talked to the kernel, and it has run nothing, for 1 s." in log
+    assert "Nobody has talked to the kernel, and it has run nothing, for 3 s." in log
     assert log.count("Submitting to") == 1
     server.post("kernels", name="spark")
     server.signal(signal.SIGKILL)

@@ -10,43 +10,32 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, ClassVar
 
 import zmq
 import zmq.asyncio
-from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import TraitError
 
-from .application import Application
 from .blocking import begin, in_thread
 from .cluster import create_backend
 from .cluster.access import Access
 from .encryption import needs_curve
-from .errors import ConfigurationError, LaunchTimeout, SparkKernelError
+from .errors import ConfigurationError, SparkKernelError
 from .identity import identify, refuse_administrators, requester
 from .owners import claim
 from .record import LaunchRecord
 from .relay.hub import shared_hub
 from .relay.link import Link
-from .relay.tls import read_certificate
 from .restarts import Restarts
-from .settings import Settings
 from .shared_server import refuse_unsafe_server
 from .spec import LaunchSpec, check_kernel_id
-from .succession import Succession
+from .starting import Starting
 from .tags import server_tag
 from .turns import first_steps
-from .wishes import Wish, Wishes
-
-#: Seconds a supervisor that is cut off is waited for before a restart takes a new application.
-RECONNECT_S = 10.0
-#: Seconds after which an unanswered kernel_info request is sent again (Toree's first may get lost).
-ASK_EVERY_S = 5.0
-
+from .wishes import Wishes
 
 #: What jupyter_client itself gives a provisioner.
 BASE = ("kernel_id", "kernel_spec", "parent")
@@ -70,7 +59,7 @@ def refuse_unknown(given: Iterable[str], known: Collection[str]) -> None:
             )
 
 
-class SparkProvisioner(Succession, Settings, KernelProvisionerBase):  # type: ignore[metaclass]
+class SparkProvisioner(Starting, KernelProvisionerBase):  # type: ignore[metaclass]
     """Runs a kernel inside a Spark application.
 
     Its ip, ports and key never change over the kernel's life; a restart keeps the application and its
@@ -151,110 +140,6 @@ class SparkProvisioner(Succession, Settings, KernelProvisionerBase):  # type: ig
         await self._hand_over()
         return self.connection_info
 
-    async def _launch(self) -> None:
-        spec = self._spec
-        assert spec is not None
-        if await self._launch_warm(spec):
-            return
-        former = self._wishes.begin()
-        try:
-            await self._launch_cold(self._wishes.current.applied(spec))
-        except SparkKernelError as error:
-            if former == self._wishes.current:
-                raise
-            self.log.error(
-                "Kernel %s could not start with %s. %s", self.kernel_id, self._wishes.current, error
-            )
-            self._news = (
-                f"This kernel could not start with {self._wishes.current}, and has {former} again."
-                f" {error.message}"
-            )
-            self._wishes.current = former
-            if self._application is not None:
-                await self._application.end()
-            await self._launch_cold(former.applied(spec))
-
-    async def _launch_warm(self, spec: LaunchSpec) -> bool:
-        """Start the kernel process in the running application, or end that; whether the kernel runs."""
-        application, link = self._application, self._link
-        if application is None or link is None:
-            return False
-        why = await self._why_cold(application, link)
-        if not why:
-            died = application.deaths.unwanted()
-            self._news = f"This kernel was restarted. {died}" if died else ""
-            try:
-                await self._launch_kernel(application, spec)
-            except SparkKernelError:
-                if not application.ended:
-                    raise
-            # Of a context that broke with the last kernel, word comes before that of the new kernel.
-            why = why_cold(application, link)
-            if not why:
-                return True
-        self.log.warning("Kernel %s starts in a new application. %s", self.kernel_id, why)
-        self._news = f"This kernel starts anew, in another Spark application. {why}"
-        await application.end()
-        return False
-
-    async def _why_cold(self, application: Application, link: Link) -> str:
-        """Why a new application is needed, in a sentence; "" when it is not."""
-        if self._wishes.next is not None:
-            return f"%spark restart asked for it, with {self._wishes.next}."
-        deadline = time.monotonic() + RECONNECT_S
-        while not link.connected and not application.ended and time.monotonic() < deadline:
-            await link.changed(0.5)
-        return why_cold(application, link)
-
-    async def _launch_cold(self, spec: LaunchSpec) -> None:
-        """Start an application, and the kernel process in it."""
-        link, record = self._link, self._record
-        assert link is not None and record is not None
-        backend = await in_thread(self._backend)
-        application = self._application = Application(backend, shared_hub(), link, record, self.log)
-        path = self.relay_certificate
-        own = await in_thread(read_certificate, path) if path else None
-        await application.start(
-            spec,
-            self.relay_port,
-            list(self.relay_addresses),
-            own,
-            self.max_submits or os.cpu_count() or 1,
-        )
-        await self._launch_kernel(application, spec)
-
-    async def _launch_kernel(self, application: Application, spec: LaunchSpec) -> None:
-        self._number = self._newest() + 1
-        deadline = time.monotonic() + spec.launch_timeout_s
-        message = self._launch_message(spec)
-        self._news = ""
-        await application.launch_kernel(message, deadline)
-        await self._first_answer(application, deadline)
-
-    async def _first_answer(self, application: Application, deadline: float) -> None:
-        """Return after a kernel_info reply through the relay."""
-        # The process's context in this loop's form: one of our own has threads, and its end blocks.
-        client = AsyncKernelClient(context=zmq.asyncio.Context(zmq.Context.instance()))
-        client.load_connection_info(self.connection_info)
-        client.start_channels(shell=True, iopub=False, stdin=False, hb=False, control=False)
-        try:
-            while True:
-                client.kernel_info()
-                asked = time.monotonic()
-                while time.monotonic() - asked < ASK_EVERY_S:
-                    if application.kernel_alive(self._number) is not None:
-                        raise await application.kernel_failure()
-                    if time.monotonic() > deadline:
-                        raise LaunchTimeout(
-                            "The kernel process runs but did not answer in time.",
-                            application_id=application.application_id,
-                            diagnostics=application.last_lines(),
-                        )
-                    if await client.shell_channel.socket.poll(200):
-                        return
-        finally:
-            client.stop_channels()
-
     async def _give_up(self, error: BaseException) -> None:
         """End whatever a failed start has begun; nobody else will."""
         if isinstance(error, SparkKernelError):
@@ -329,10 +214,6 @@ class SparkProvisioner(Succession, Settings, KernelProvisionerBase):  # type: ig
         """The kernel is about to be asked to end."""
         self._expect_end()
 
-    def _expect_end(self) -> None:
-        if self._application is not None and self._application.kernel_alive(self._newest()) is None:
-            self._application.deaths.expect()
-
     def _restarter_gave_up(self) -> None:
         self._ending = asyncio.ensure_future(self._leave_nothing())
 
@@ -371,42 +252,7 @@ class SparkProvisioner(Succession, Settings, KernelProvisionerBase):  # type: ig
         manager: Any = self.parent
         manager.cleanup_connection_file()
 
-    # -- %spark restart --------------------------------------------------------------------------------------
-
-    def _hear_restart(self, message: dict[str, Any]) -> None:
-        """Take the wish of the kernel's user; called on the hub's loop."""
-        answer = threading.Thread(target=self._answer_restart, args=(message,), daemon=True)
-        answer.start()
-
-    def _answer_restart(self, message: dict[str, Any]) -> None:
-        """Check a wish as far as that is possible while its kernel lives, and answer."""
-        spec, link = self._spec, self._link
-        if spec is None or link is None:
-            return
-        answer = {"type": "restart_answer", "number": message.get("number"), "accepted": False}
-        try:
-            wish = Wish.read(message)
-            wish.check(self.limits, is_own=self.identity == "os")
-            self._backend().prepare(wish.applied(spec))
-        except SparkKernelError as error:
-            self.log.info("Kernel %s was refused a restart with other settings. %s", self.kernel_id, error)
-            link.send({**answer, "text": " ".join(filter(None, (error.message, error.hint)))})
-            return
-        self._wishes.next = wish
-        restarts = has_restarter(self.parent)
-        self.log.info("Kernel %s is to restart with %s, says its user.", self.kernel_id, wish)
-        if restarts:
-            self._expect_end()
-        text = f"Restarting with {wish} …" if restarts else f"At its next restart this kernel has {wish}."
-        link.send({**answer, "accepted": True, "restarts": restarts, "text": text})
-
     # -- pieces --------------------------------------------------------------------------------------------
-
-    async def _open_link(self, generation: int = 0, secret: str = "") -> Link:
-        link = self._link = await shared_hub().open_link(self.kernel_id, generation, secret)
-        link.on_log = self._record.log if self._record is not None else None
-        link.on_restart = self._hear_restart
-        return link
 
     def _resume(self) -> None:
         """As after a start, of a kernel that was taken over."""
@@ -482,40 +328,6 @@ class SparkProvisioner(Succession, Settings, KernelProvisionerBase):  # type: ig
             manager.curve_publickey, manager.curve_secretkey = zmq.curve_keypair()
         manager.write_connection_file()
         self.connection_info = manager.get_connection_info()
-
-    def _launch_message(self, spec: LaunchSpec) -> dict[str, Any]:
-        info = self.connection_info
-        connection = {"kernel_name": self.kernel_spec.display_name}
-        for name in ("key", "signature_scheme", "curve_publickey", "curve_secretkey"):
-            value: Any = info.get(name)
-            if value is not None:
-                connection[name] = value.decode() if isinstance(value, bytes) else str(value)
-        return {
-            "type": "launch",
-            "number": self._number,
-            "argv": list(spec.argv),
-            "env": {"PYSPARK_PYTHON": spec.python, "PYSPARK_DRIVER_PYTHON": spec.python, **spec.env},
-            "connection": connection,
-            "orphan_timeout_s": spec.orphan_timeout_s,
-            "childless_timeout_s": self.childless_timeout_s,
-            "idle_timeout_s": self.idle_timeout_s,
-            "notice": self._news,
-        }
-
-
-def why_cold(application: Application, link: Link) -> str:
-    """Why a kernel can't restart in its application, in a sentence; "" when it can."""
-    if application.ended:
-        return f"{application.application_id} has ended. {application.deaths.why()}"
-    if link.context.state in ("failed", "stopped"):
-        return link.context.text.splitlines()[0] or f"Its SparkContext has {link.context.state}."
-    return "" if link.connected else f"The worker {link.container.host} can't be reached."
-
-
-def has_restarter(manager: Any) -> bool:
-    """Whether somebody starts a kernel again whose process has ended (jupyter_client's ioloop managers)."""
-    restarter = getattr(manager, "_restarter", None)
-    return bool(manager.autorestart) and getattr(restarter, "_pcallback", None) is not None
 
 
 def _end_all() -> None:

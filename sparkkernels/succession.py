@@ -19,17 +19,18 @@ from .record import LaunchRecord
 from .relay.hub import Address, shared_hub
 from .relay.link import Link
 from .restarts import Restarts
+from .settings import Settings
 from .wishes import Wish, Wishes
 
 
-class Succession:
+class Succession(Settings):
     """A part of :class:`sparkkernels.provisioner.SparkProvisioner`, with the state of one kernel."""
 
     kernel_id: str
     connection_info: KernelConnectionInfo
     log: logging.Logger | logging.LoggerAdapter[Any]
     parent: Any
-    orphan_timeout_s: float
+    kernel_spec: Any
     _fault: ConfigurationError | None
     _wishes: Wishes
     _restarts: Restarts
@@ -162,7 +163,15 @@ class Succession:
     async def _hand_over(self) -> None:
         """Have all ready for the next process, after each start."""
         if self._outlives and self._record is not None:
-            await in_thread(lambda record: save(record, self._handover()), self._record)
+            try:
+                await in_thread(lambda record: save(record, self._handover()), self._record)
+            except OSError as error:
+                self._outlives = False
+                self.log.warning(
+                    "Kernel %s ends with this server: what the next one needs can't be written: %s.",
+                    self.kernel_id,
+                    error.strerror,
+                )
 
     def _handover(self) -> Handover:
         application, link, identity = self._application, self._link, self._identity

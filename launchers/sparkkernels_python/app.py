@@ -20,6 +20,8 @@ from .names import NotebookNames
 from .notices import Notices
 from .patches import install
 
+#: Milliseconds between two looks whether output that nobody takes is waited for any longer.
+LOOK_MS = 200
 #: Requests that look at a notebook's variables and must not wait for Spark.
 LOOKING = ("complete_request", "inspect_request", "is_complete_request", "comm_info_request")
 
@@ -49,11 +51,19 @@ class SparkKernel(IPythonKernel):
 class SparkKernelApp(IPKernelApp):
     """An ipykernel that waits where others lose output: when nobody takes it for a while."""
 
+    #: Whether a :class:`Backlog` decides on what can't be sent.
+    has_backlog = False
+
     def init_iopub(self, context: Any) -> None:
         """Have a full buffer slow the cell down; ZeroMQ by itself drops what is more than 1000 messages."""
-        context.setsockopt(zmq.XPUB_NODROP, 1)
         init_iopub: Any = super().init_iopub
+        if not self.has_backlog:
+            init_iopub(context)
+            return
+        context.setsockopt(zmq.XPUB_NODROP, 1)
+        context.setsockopt(zmq.SNDTIMEO, LOOK_MS)
         init_iopub(context)
+        context.setsockopt(zmq.SNDTIMEO, -1)
 
 
 class NotebookSpark:
@@ -117,6 +127,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     """
     descriptor = os.environ.pop("SPARKKERNELS_FD", "")
     app: Any = SparkKernelApp.instance(kernel_class=SparkKernel)
+    app.has_backlog = bool(descriptor)
     app.initialize(argv)
     if descriptor:
         backlog = Backlog(app.session, app.iopub_thread)

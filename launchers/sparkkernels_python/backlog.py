@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -9,11 +10,16 @@ import time
 from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
 
+import zmq
+
 #: Bytes and messages that are kept while nobody listens: what a Jupyter server lets through at once, and
 #: fewer messages than ZeroMQ keeps for a reader that is not there yet.
 MOST_BYTES, MOST_MESSAGES = 2097152, 800
 #: Seconds for which everything is kept, since a relay that is gone is noticed late; bytes of that.
 RECENT_S, RECENT_BYTES = 60.0, 524288
+#: Seconds for which a cell waits in its output when all buffers are full and nobody is connected: a network
+#: comes back, a server may not, and what runs overnight shall go on.
+PATIENCE_S = 120.0
 #: Replies to cells that are kept.
 MOST_REPLIES = 100
 #: Seconds after which clients should have subscribed, where the kernel does not see them do it.
@@ -31,11 +37,14 @@ class Said:
         On the monotonic clock, in seconds.
     parts : list of bytes
         Topic, delimiter, signature, header, parent, metadata, content, buffers.
+    sent : bool
+        Whether those who were connected, or are again, have got it or will.
     """
 
-    def __init__(self, at: float, parts: List[bytes]) -> None:
+    def __init__(self, at: float, parts: List[bytes], sent: bool) -> None:
         self.at = at
         self.parts = parts
+        self.sent = sent
         self.size = sum(map(len, parts))
         self.texts: Deque[str] = deque()
         self.name = ""
@@ -46,7 +55,7 @@ class Said:
 
     def takes(self, later: Said) -> bool:
         """Whether a later message is more of the same stream, and is now a part of this one."""
-        if not self.name or later.name != self.name or later.parts[4] != self.parts[4]:
+        if (self.name, self.sent, self.parts[4]) != (later.name, later.sent, later.parts[4]) or not self.name:
             return False
         self.texts.extend(later.texts)
         self.size += sum(map(len, later.texts))
@@ -82,6 +91,7 @@ class Backlog:
         self._lost = False
         self._since: Optional[float] = None  # since when nobody listens
         self._due = False
+        self._unsent = 0
         self._replies: Deque[Tuple[float, Tuple[bytes, ...], Dict[str, Any]]] = deque(maxlen=MOST_REPLIES)
         self._unanswered: Dict[Tuple[bytes, ...], List[Dict[str, Any]]] = {}
         self._publish: Callable[..., Any] = iopub._really_send
@@ -101,11 +111,17 @@ class Backlog:
                 self._since = time.monotonic() - silent_s
 
     def back(self) -> None:
-        """The same server is there again, and has got everything."""
+        """The same server is there again; it has got everything, unless that took too long."""
         with self._lock:
-            self._since = None
-            self._trim()
-            self._replies.clear()
+            if not self._unsent:
+                self._since = None
+                self._trim()
+                self._replies.clear()
+                return
+            for said in [said for said in self._said if said.sent]:
+                self._said.remove(said)
+                self._size -= said.size
+        self.replay()
 
     def replay(self) -> None:
         """Another server is there, and clients of it: say it again as soon as they can hear it."""
@@ -131,22 +147,37 @@ class Backlog:
 
     # -- what the kernel says ------------------------------------------------------------------------------
 
-    def _published(self, message: List[Any], *args: Any, **kwargs: Any) -> Any:
-        if os.getpid() == self._pid:  # what a forked child says comes through its parent
-            self._keep([part if isinstance(part, bytes) else bytes(part) for part in message])
-            if self._due:
-                return None  # a cell's end must not come before what it said
-        return self._publish(message, *args, **kwargs)
+    def _published(self, message: List[Any], *args: Any, **kwargs: Any) -> None:
+        if os.getpid() != self._pid:  # what a forked child says comes through its parent
+            self._publish(message, *args, **kwargs)
+            return
+        at = time.monotonic()
+        # while a replay is due a cell's end must not come before what it said
+        sent = not self._due and self._push(message)
+        parts = [part if isinstance(part, bytes) else bytes(part) for part in message]
+        if len(parts) > 6 and parts[1] == DELIMITER:
+            self._keep(Said(at, parts, sent))
 
-    def _keep(self, parts: List[bytes]) -> None:
-        said = Said(time.monotonic(), parts)
+    def _keep(self, said: Said) -> None:
         with self._lock:
-            if self._since is not None and self._said and self._said[-1].takes(said):
+            self._unsent += not said.sent
+            last = self._said[-1] if self._said else None
+            if self._since is not None and last and last.at >= self._since and last.takes(said):
                 self._size += sum(map(len, said.texts))
             else:
                 self._said.append(said)
                 self._size += said.size
             self._trim()
+
+    def _push(self, message: List[Any]) -> bool:
+        """Send, as soon as everybody can take it; whether that was so before patience ended."""
+        while True:
+            try:
+                self._publish(message, zmq.NOBLOCK if self._unsent else 0)
+                return True
+            except zmq.Again:
+                if self._since is not None and time.monotonic() - self._since > PATIENCE_S:
+                    return False
 
     def _trim(self) -> None:
         if self._since is None:
@@ -170,7 +201,8 @@ class Backlog:
     # -- on the IOPub thread -------------------------------------------------------------------------------
 
     def _subscribed(self, frames: List[bytes]) -> None:
-        self._iopub._handle_subscription(frames)
+        with contextlib.suppress(zmq.Again):  # its welcome; somebody else's buffer is full
+            self._iopub._handle_subscription(frames)
         if any(frame[:1] == b"\x01" for frame in frames):
             self._say_again()
 
@@ -180,16 +212,17 @@ class Backlog:
                 return
             missed = [said for said in self._said if said.at >= self._since]
             lost, self._due, self._since, self._lost = self._lost, False, None, False
+            self._unsent = 0
             self._said.clear()
             self._size = 0
         # Whoever finds out whether it can hear us takes the first message for that (jupyter_server's nudge).
-        self._publish(self._session.serialize(self._session.msg("iopub_welcome", {"subscription": ""})))
+        self._push(self._session.serialize(self._session.msg("iopub_welcome", {"subscription": ""})))
         if lost and missed:
-            self._publish(self._again(missed[0], "stream", {"name": "stderr", "text": LOST}))
+            self._push(self._again(missed[0], "stream", {"name": "stderr", "text": LOST}))
         for said in missed:
             kind = json.loads(said.parts[3])["msg_type"]
             content = {"name": said.name, "text": "".join(said.texts)} if said.name else None
-            self._publish(self._again(said, kind, content))
+            self._push(self._again(said, kind, content))
 
     def _again(self, said: Said, kind: str, content: Optional[Dict[str, str]]) -> List[bytes]:
         """A message for the same cell under a new id: who has heard the first would refuse a copy."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
+from pathlib import Path
 from typing import Any, cast
 
+import psutil
 import pytest
 from jupyter_client.asynchronous.client import AsyncKernelClient
 
@@ -91,3 +93,29 @@ async def test_the_next_servers_client_hears_what_was_printed_meanwhile(proxy: P
             assert ("was not kept" in errors) == (not is_whole)
             client.kernel_info()  # as every client does that is there again
             assert await replied(client, request) == "ok"
+
+
+IMPATIENT = "; ".join(
+    ["from sparkkernels_python import app, backlog", "backlog.PATIENCE_S = 2", "app.main()"],
+)
+FLOODS = """
+for number in range(4000):
+    print("line", number, "x" * 5000, flush=True)
+"""
+
+
+async def test_a_cell_goes_on_when_nobody_comes_back_for_long(proxy: Proxy) -> None:
+    argv = (sys.executable, "-c", IMPATIENT, "-f", "{connection_file}")
+    async with running(write_kernelspec("spark", argv)) as (manager, client):
+        link, relay = link_of(manager), proxy.target
+        request = client.execute("import time; time.sleep(1)" + FLOODS + "open('over', 'w')")
+        await asyncio.sleep(0.5)
+        proxy.target = NOBODY
+        proxy.cut()
+        directory = Path(psutil.Process(link.kernel.pid).cwd())
+        await becomes((directory / "over").exists)
+        proxy.target = relay
+        await becomes(lambda: link.connected)
+        lines, errors = await heard(client, request)
+        assert lines[0] == 0 and lines[-1] == 3999 and "was not kept" in errors
+        assert await replied(client, request) == "ok"

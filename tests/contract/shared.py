@@ -28,6 +28,11 @@ OWN_LISTS = (
     "--ServerApp.kernel_manager_class=sparkkernels.own_kernels.OwnKernels",
     "--ServerApp.session_manager_class=sparkkernels.own_kernels.OwnSessions",
 )
+#: The same of a server whose Spark kernels outlive it.
+SURVIVING_LISTS = (
+    "--ServerApp.kernel_manager_class=sparkkernels.surviving.OwnSurvivingKernels",
+    "--ServerApp.session_manager_class=sparkkernels.surviving.OwnSurvivingSessions",
+)
 
 
 class Person:

@@ -13,7 +13,7 @@ from tests.leaks import Leaks
 
 from .kernels import write_kernelspec
 from .server import TOKEN, Server
-from .shared import OWN_LISTS, REPOSITORY, SHARED, Person
+from .shared import OWN_LISTS, REPOSITORY, SHARED, SURVIVING_LISTS, Person
 
 StartServer = Callable[..., Server]
 
@@ -98,9 +98,12 @@ def test_nobody_touches_the_kernel_of_somebody_else(start: StartServer) -> None:
     assert bob.status("DELETE", f"sessions/{own['id']}") == 204
 
 
-def test_lists_have_ones_own_and_two_people_may_open_one_notebook(start: StartServer) -> None:
+@pytest.mark.parametrize("lists", [OWN_LISTS, SURVIVING_LISTS], ids=["own", "own and surviving"])
+def test_lists_have_ones_own_and_two_people_may_open_one_notebook(
+    start: StartServer, lists: tuple[str, ...]
+) -> None:
     write_kernelspec()
-    server = start(*SHARED, *OWN_LISTS)
+    server = start(*SHARED, *lists)
     alice, bob = Person(server, "alice"), Person(server, "bob")
     sessions = [
         person.post("sessions", path="a.ipynb", name="a", type="notebook", kernel={"name": "spark"})

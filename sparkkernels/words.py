@@ -28,7 +28,7 @@ def describe_exit(returncode: int | None) -> str:
 #: What in a log tells which step to take.
 HINTS: list[tuple[str, str]] = [
     (
-        "No module named '?ipykernel",
+        "No module named '?(ipykernel|zmq)",
         "Install ipykernel for the workers' python (the kernelspec's --python), or name another python.",
     ),
     ("No module named", "Install the missing module for the workers' python (the kernelspec's --python)."),

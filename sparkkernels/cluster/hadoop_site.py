@@ -58,7 +58,7 @@ class HadoopSite:
         self._credentials: Credentials | None = None
         self._conf: HadoopConf | None = None
         self._client: ResourceManagerClient | None = None
-        self._file_system: FileSystem | None = None
+        self._file_systems: dict[str, FileSystem] = {}  # by user: a ticket may become another's
 
     @property
     def environ(self) -> Mapping[str, str]:
@@ -187,9 +187,10 @@ class HadoopSite:
         ConfigurationError
         """
         with self._mutex:
-            if self._file_system is None:
-                self._file_system = self._web_hdfs() or FsShell(self.cli(), self.user)
-            return self._file_system
+            user = self.user
+            if user not in self._file_systems:
+                self._file_systems[user] = self._web_hdfs() or FsShell(self.cli(), user)
+            return self._file_systems[user]
 
     def _web_hdfs(self) -> WebHdfs | None:
         addresses = self.conf.webhdfs()

@@ -27,7 +27,7 @@ from .failed_start import failed_start
 from .faults import Deaths, Patient, above, cut_off, deaths_told, memory_limit, record, small_disk
 from .harness import Cluster
 from .server import jupyter_server
-from .starts import Start, has_an_id, submitting
+from .starts import Start, has_a_container, submitting
 from .test_failover import always_alive
 
 pytestmark = [pytest.mark.usefixtures("leaks"), pytest.mark.timeout(400)]
@@ -297,7 +297,7 @@ async def test_daemons_that_go_and_come_back_end_no_kernel(
             record("ResourceManager down and back, a running kernel", "nothing: cells and Spark jobs go on")
 
             start = Start(install(tmp_path, None, {"spark_conf": SMALL}))
-            await start.reaches(has_an_id)
+            await start.reaches(has_a_container)
             down = await seconds(asyncio.to_thread(manager.restart))
             started = await seconds(start.task)
             record(

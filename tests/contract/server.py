@@ -175,7 +175,7 @@ class WebSocketClient:
         def hear(message: dict[str, Any]) -> bool:
             if message["parent_header"].get("msg_id") != request:
                 return False
-            if message["msg_type"] == "stream":
+            if message["msg_type"] == "stream" and message["content"]["name"] == "stdout":
                 text.append(message["content"]["text"])
             idle: bool = message["content"].get("execution_state") == "idle"
             return message["msg_type"] == "status" and idle

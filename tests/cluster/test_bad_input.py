@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sparkkernels.cluster.yarn import QUEUES_S
 from sparkkernels.errors import (
     ApplicationFailed,
     ConfigurationError,
@@ -116,6 +117,7 @@ async def test_a_dead_resourcemanager_is_told_and_the_next_start_works(
 ) -> None:
     daemon = staged.daemon("resourcemanager")
     await asyncio.to_thread(daemon.kill)
+    await asyncio.sleep(QUEUES_S)  # what it said last is believed for so long
     try:
         error = await failed_start(tmp_path)
     finally:

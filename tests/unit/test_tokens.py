@@ -110,6 +110,8 @@ def application(monkeypatch: pytest.MonkeyPatch) -> Iterator[Application]:
     yield Application(0.2)
     for thread in threading.enumerate():
         if thread.name == "sparkkernels-tokens":
+            while thread.ident is None:  # somebody else is starting it
+                time.sleep(0.01)
             thread.join(10)
             assert not thread.is_alive(), "it outlives its application"
 

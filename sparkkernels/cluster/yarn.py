@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 KILL_S = 30.0
 LOOK_S = 0.1
 #: Seconds for which what YARN said about its queues will do: many kernels may be asked for at once.
-QUEUES_S = 1.0
+QUEUES_S = 5.0
 #: Seconds that an application may stay unknown after spark-submit named it: it does so before the RPC.
 UNKNOWN_S = 2.0
 CLI_TIMEOUT_S = 30.0

@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
+from sparkkernels.cluster.yarn import QUEUES_S
 from sparkkernels.errors import ResourceManagerUnavailable, SparkKernelError, SubmitError
 from tests.leaks import Leaks
 
@@ -288,6 +289,7 @@ async def test_daemons_that_go_and_come_back_end_no_kernel(
 
             manager = staged.daemon("resourcemanager")
             await asyncio.to_thread(manager.kill)
+            await asyncio.sleep(QUEUES_S)  # what it said last is believed for so long
             begun = time.monotonic()
             error = await failed_start(tmp_path, spark_conf=SMALL)
             assert isinstance(error, ResourceManagerUnavailable)

@@ -117,7 +117,7 @@ class Application:
         SparkKernelError
             Any of its kinds; the caller ends what was begun with :meth:`end`.
         """
-        await in_thread(sweep, is_left, time.time())
+        begin(sweep, is_left, time.time())  # what killed servers left is in nobody's way
         await in_thread(self._backend.prepare, spec)
         await self._hub.next_generation(self._link)
         host, given = ("0.0.0.0", configured_addresses) if spec.is_yarn else ("127.0.0.1", ["127.0.0.1"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from ..cluster.hadoop_site import HadoopSite
 from ..cluster.resource_manager import Json
 from ..cluster.yarn import YarnBackend
 from ..errors import SparkKernelError
+from ..record import is_kernel_id
 from ..states import POLL, ApplicationState
 from .access import read_access
 
@@ -90,11 +90,3 @@ def the_one(found: Iterable[KernelApplication], wanted: str) -> KernelApplicatio
             f"{wanted[:80]!r} names {len(fitting)} kernels.", hint="Give the application's id."
         )
     return fitting[0]
-
-
-def is_kernel_id(text: str) -> bool:
-    """Whether a tag is a kernel's id."""
-    try:
-        return str(uuid.UUID(text)) == text
-    except ValueError:
-        return False

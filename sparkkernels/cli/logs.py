@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
-import uuid
 from pathlib import Path
-
-from jupyter_core.paths import jupyter_runtime_dir
 
 from ..cluster.yarn import YarnBackend
 from ..errors import ConfigurationError, SparkKernelError
-from ..record import read_record, record_directory
+from ..record import is_kernel_id, read_record, record_directory, records
 from .access import add_cluster_arguments
 from .applications import backend_of
 
@@ -63,7 +60,7 @@ def resolve(wanted: str) -> tuple[str | None, str | None]:
     SparkKernelError
         Nothing is known of it.
     """
-    if _is_uuid(wanted):
+    if is_kernel_id(wanted):
         record = read_record(wanted)
         if record is None:
             raise SparkKernelError(
@@ -71,22 +68,13 @@ def resolve(wanted: str) -> tuple[str | None, str | None]:
                 hint="For one that has ended give its application id, which its error or YARN's list names.",
             )
         return record.get("application_id"), wanted
-    for kernel_id in live_kernels():
+    for kernel_id in records():
         record = read_record(kernel_id)
         if record is not None and record.get("application_id") == wanted:
             return wanted, kernel_id
     if not YARN_APPLICATION_ID.match(wanted):
         raise SparkKernelError(f"{wanted!r} is neither a kernel nor an application that runs here.")
     return wanted, None
-
-
-def live_kernels() -> list[str]:
-    """The ids of this user's kernels on this machine."""
-    try:
-        names = [path.name for path in (Path(jupyter_runtime_dir()) / "sparkkernels").iterdir()]
-    except OSError:
-        return []
-    return sorted(name for name in names if _is_uuid(name))
 
 
 def live_log(directory: Path) -> str:
@@ -123,10 +111,3 @@ def yarn_log(application_id: str, backend: YarnBackend) -> str:
     if application_id not in backend.report([application_id]):
         raise SparkKernelError(f"The ResourceManager does not know {application_id}.")
     return backend.logs(application_id, TAIL_BYTES)
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        return str(uuid.UUID(text)) == text
-    except ValueError:
-        return False

@@ -18,6 +18,7 @@ from hdfs.client import _Request
 
 from ..errors import CredentialsError, SparkKernelError
 from .base import FreshTokens
+from .data_input import DataInput
 from .hadoop_conf import HadoopConf
 from .hadoop_site import HadoopSite
 from .webhdfs import WebHdfs
@@ -53,7 +54,7 @@ class Token:
     service: str
 
 
-class Reader:
+class Reader(DataInput):
     """Reads what Hadoop's ``Writable`` classes write.
 
     Raises
@@ -63,16 +64,7 @@ class Reader:
     """
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def take(self, count: int) -> bytes:
-        """So many bytes."""
-        taken = self._data[self._at : self._at + count]
-        if count < 0 or len(taken) != count:
-            raise ValueError("Hadoop's credentials are cut off or garbled.")
-        self._at += count
-        return taken
+        super().__init__(data, "Hadoop's credential file")
 
     def number(self) -> int:
         """An integer of variable length (``WritableUtils.readVLong``)."""

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from .data_input import DataInput
 from .hadoop_conf import HadoopConf
 
 MAGIC = bytes.fromhex("d111d36891b5d7b639df414092bae150")
@@ -37,7 +38,7 @@ class _Region(NamedTuple):
     size: int
 
 
-class _Reader:
+class _Reader(DataInput):
     """Reads what ``DataOutput`` and TFile's ``Utils`` write.
 
     Raises
@@ -47,20 +48,7 @@ class _Reader:
     """
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    @property
-    def is_at_end(self) -> bool:
-        return self._at == len(self._data)
-
-    def take(self, count: int) -> bytes:
-        """So many bytes."""
-        taken = self._data[self._at : self._at + count]
-        if count < 0 or len(taken) != count:
-            raise ValueError("The log is cut off or garbled.")
-        self._at += count
-        return taken
+        super().__init__(data, "The log")
 
     def number(self) -> int:
         """An integer of variable length (``Utils.readVLong``), which is not that of ``WritableUtils``."""

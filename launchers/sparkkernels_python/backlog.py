@@ -22,7 +22,8 @@ RECENT_S, RECENT_BYTES = 60.0, 524288
 PATIENCE_S = 120.0
 #: Replies to cells that are kept.
 MOST_REPLIES = 100
-#: Seconds after which clients should have subscribed, where the kernel does not see them do it.
+#: Seconds after which all clients of a new server have subscribed. The first subscription that comes is that
+#: of the server itself, which watches what its kernels do; of further ones ZeroMQ says nothing.
 SUBSCRIBED_S = 2.0
 DELIMITER = b"<IDS|MSG>"
 LOST = "sparkkernels: the first of what was printed while no server was connected was not kept.\n"
@@ -91,6 +92,7 @@ class Backlog:
         self._lost = False
         self._since: Optional[float] = None  # since when nobody listens
         self._due = False
+        self._timer = threading.Timer(0, self._say_again)
         self._unsent = 0
         self._replies: Deque[Tuple[float, Tuple[bytes, ...], Dict[str, Any]]] = deque(maxlen=MOST_REPLIES)
         self._unanswered: Dict[Tuple[bytes, ...], List[Dict[str, Any]]] = {}
@@ -133,9 +135,14 @@ class Backlog:
                     self._unanswered.setdefault(identities, []).append(reply)
             self._replies.clear()
             self._due = True
-        timer = threading.Timer(SUBSCRIBED_S, lambda: self._iopub.schedule(self._say_again))
-        timer.daemon = True
-        timer.start()
+        self._say_again_soon()
+
+    def _say_again_soon(self) -> None:
+        """When all clients can hear it; who is called again meanwhile begins to wait anew."""
+        self._timer.cancel()
+        self._timer = threading.Timer(SUBSCRIBED_S, lambda: self._iopub.schedule(self._say_again))
+        self._timer.daemon = True
+        self._timer.start()
 
     def answer(self, stream: Any, identities: List[Any]) -> None:
         """Send a client that is there again the replies that it has missed; on its requests' thread."""
@@ -203,8 +210,8 @@ class Backlog:
     def _subscribed(self, frames: List[bytes]) -> None:
         with contextlib.suppress(zmq.Again):  # its welcome; somebody else's buffer is full
             self._iopub._handle_subscription(frames)
-        if any(frame[:1] == b"\x01" for frame in frames):
-            self._say_again()
+        if self._due and any(frame[:1] == b"\x01" for frame in frames):
+            self._say_again_soon()
 
     def _say_again(self) -> None:
         with self._lock:

@@ -106,8 +106,6 @@ class KernelHost:
         """Start the process that a ``launch`` message describes, after the end of the one before."""
         if self.kernel is not None:
             await self.kernel.kill()
-        if self._reset is not None:
-            await self._reset
         self.idle.touch()
         self._news = str(message.get("notice", ""))
         kernel = KernelProcess(int(message["number"]), self._directory, self._kernel_changed, self._on_output)
@@ -123,7 +121,7 @@ class KernelHost:
             return {}
         return {
             "number": kernel.number,
-            "state": kernel.state,
+            "state": "starting" if kernel.state == "running" and self._is_resetting else kernel.state,
             "pid": kernel.pid,
             "returncode": kernel.returncode,
             "text": kernel.text,
@@ -179,11 +177,14 @@ class KernelHost:
         if kernel is not self.kernel:
             return
         if kernel.state == "running":
+            if self._reset is not None and self._is_resetting:
+                self._reset.add_done_callback(lambda _: self._up_after_reset(kernel))
+                return
             self._connect_waiting()
         elif kernel.state in ("exited", "failed"):
             self.childless_since = asyncio.get_running_loop().time()
             self._cell, self._busy = "", None
-            self._reset = asyncio.get_running_loop().create_task(self._in_spark(lambda spark: spark.reset()))
+            self._reset = asyncio.get_running_loop().create_task(self._reset_spark(self._reset))
             connected, self._connected = self._connected, []
             for end in connected:
                 end.fail()
@@ -191,6 +192,20 @@ class KernelHost:
                 self._launcher.close()
                 self._launcher = None
         self._session.send_message(dict(self.status(), type="kernel"))
+
+    async def _reset_spark(self, former: Optional[asyncio.Task[None]]) -> None:
+        """Take away what a process left, while the next one starts already; that one hears of Spark later."""
+        if former is not None:
+            await former
+        await self._in_spark(lambda spark: spark.reset())
+
+    @property
+    def _is_resetting(self) -> bool:
+        return self._reset is not None and not self._reset.done()
+
+    def _up_after_reset(self, kernel: KernelProcess) -> None:
+        if kernel.state == "running":  # else its end has been told
+            self._kernel_changed(kernel)
 
     # -- its clients ---------------------------------------------------------------------------------------
 
@@ -209,7 +224,7 @@ class KernelHost:
 
     def _connect_waiting(self) -> None:
         kernel = self.kernel
-        if kernel is None or kernel.state != "running":
+        if kernel is None or kernel.state != "running" or self._is_resetting:
             return
         waiting, self._waiting = self._waiting, []
         self._connected = [end for end in self._connected if not end.gone]
@@ -246,6 +261,8 @@ class KernelHost:
         if writer is None:
             return
         write_line(writer, type="context", state=self.context["state"], text=self.context.get("text", ""))
+        if self._reset is not None:
+            await self._reset  # or the next process's gateway would be taken for the last one's
         gateway = await self._in_spark(lambda spark: spark.gateway_for_kernel())
         if gateway is not None and writer is self._launcher:
             write_line(writer, type="gateway", port=gateway[0], secret=gateway[1])

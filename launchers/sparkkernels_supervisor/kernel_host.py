@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple
 
@@ -78,6 +79,7 @@ class KernelHost:
         self._spark = spark
         self._environ = environ
         self._directory = directory
+        self._launchers = unpacked(LAUNCHERS, os.path.join(directory, ".sparkkernels"))
         self._on_output = on_output
         self._connected: List[SocketEnd] = []
         self._waiting: List[Tuple[str, SocketEnd]] = []
@@ -167,7 +169,7 @@ class KernelHost:
     def _environment(self, message: Dict[str, Any]) -> Dict[str, str]:
         env = {name: value for name, value in self._environ.items() if name not in PRIVATE}
         # the launcher's place and what Spark added; a kernel may be of another Python than this process
-        env["PYTHONPATH"] = os.pathsep.join(filter(None, (LAUNCHERS, self._environ.get("PYTHONPATH"))))
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, (self._launchers, self._environ.get("PYTHONPATH"))))
         env["IPYTHONDIR"] = os.path.join(self._directory, ".ipython")
         env["JUPYTER_RUNTIME_DIR"] = os.path.join(self._directory, ".jupyter")
         env.update({str(name): str(value) for name, value in message.get("env", {}).items()})
@@ -318,6 +320,18 @@ class KernelHost:
         kernel, launcher = self.kernel, self._launcher
         if launcher is not None and kernel is not None and message.get("number") == kernel.number:
             write_line(launcher, **message)
+
+
+def unpacked(launchers: str, directory: str) -> str:
+    """Where kernel processes import their launcher from: from files, which the first one compiles for all."""
+    if not zipfile.is_zipfile(launchers):
+        return launchers
+    try:
+        with zipfile.ZipFile(launchers) as archive:
+            archive.extractall(directory)
+    except OSError:
+        return launchers  # a full disk
+    return directory
 
 
 def write_line(writer: asyncio.StreamWriter, **message: Any) -> None:

@@ -24,6 +24,8 @@ from .kernels import Kernel, kernel
 from .report import Figures
 
 LIMIT_S = 180.0
+#: Share of the processors that is in use when nothing is under way, in per cent, and seconds to wait for that.
+QUIET, QUIET_S = 20.0, 30.0
 ONE_LINE = "import sys, time; open(sys.argv[1], 'w').write(repr(time.time()))\n"
 SPARK_JOB = "spark.range(1000).count()"
 LONG_JOB = """
@@ -67,6 +69,7 @@ def bare_submit(spark_home: str, directory: Path, archive: str | None) -> float:
     if archive:
         conf += ["--conf", f"spark.yarn.archive={archive}"]
     command = [f"{spark_home}/bin/spark-submit", "--master", "yarn", "--deploy-mode", "cluster", *conf]
+    quiet()
     begun = time.time()
     # the application makes no SparkContext, so the submit ends with an error; what counts is its first line
     submit = subprocess.Popen(
@@ -84,6 +87,7 @@ def bare_submit(spark_home: str, directory: Path, archive: str | None) -> float:
 
 async def ours(figures: Figures, cluster: Cluster) -> None:
     """One kernel on YARN from its start to its end."""
+    quiet()
     begun = time.perf_counter()
     async with kernel("bench-yarn") as (running, first):
         figures.add("start to first result of 1+1", first)
@@ -103,12 +107,20 @@ async def ours(figures: Figures, cluster: Cluster) -> None:
 async def restart(figures: Figures, running: Kernel, kind: str) -> None:
     """A restart that keeps the application, or takes a new one because it is gone."""
     application_id = running.application_id
+    quiet()
     begun = time.perf_counter()
     figures.add(f"{kind} restart to first result of 1+1", await running.restart())
     await running.run(SPARK_JOB)
     figures.add(f"{kind} restart to first Spark result", time.perf_counter() - begun)
     if (running.application_id == application_id) is not (kind == "warm"):
         raise SystemExit(f"That was no {kind} restart.")
+
+
+def quiet() -> None:
+    """Wait until nothing that was begun before is still at work: an executor that starts, a JVM that ends."""
+    begun = time.perf_counter()
+    while psutil.cpu_percent(1) > QUIET and time.perf_counter() - begun < QUIET_S:
+        continue
 
 
 async def all_ended(cluster: Cluster) -> None:

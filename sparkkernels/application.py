@@ -124,9 +124,8 @@ class Application:
         relay = self.relay = await self._listen(host, relay_port, certificate)
         facing = await in_thread(self._backend.hosts)
         addresses = await in_thread(relay_addresses, relay.port, given, facing)  # names are looked up
-        registration = self._record.write_registration(
-            self._link.registration(addresses, relay.fingerprint, spec.registration_timeout_s)
-        )
+        content = self._link.registration(addresses, relay.fingerprint, spec.registration_timeout_s)
+        registration = await in_thread(self._record.write_registration, content)
         turn = await shared_turns().take(spec.proxy_user or "", max_submits, self._tell_place)
         try:
             self._move(Phase.SUBMITTING, f"Submitting to {spec.master}.")

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import shutil
 import stat
-import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -19,9 +17,7 @@ from typing import Any
 from jupyter_core.paths import jupyter_runtime_dir
 
 from .cluster.local_files import SWEEP_AGE_S, take_lock
-
-#: Bytes of container.log after which it is begun anew; one older file is kept.
-LOG_LIMIT = 4194304
+from .log_writer import LogWriter
 
 
 def record_directory(kernel_id: str) -> Path:
@@ -144,39 +140,3 @@ class LaunchRecord:
             json.dump(content, file)
         temporary.replace(path)
         return path
-
-
-class LogWriter:
-    """Writes a file on a thread of its own, so that a slow disk never slows the relay."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="sparkkernels-log", daemon=True)
-        self._thread.start()
-
-    def put(self, data: bytes) -> None:
-        """Queue bytes to write."""
-        self._queue.put(data)
-
-    def close(self) -> None:
-        """Write what is queued and end the thread."""
-        self._queue.put(None)
-        self._thread.join(timeout=2)
-
-    def _run(self) -> None:
-        file = None
-        while (data := self._queue.get()) is not None:
-            try:
-                if file is not None and file.tell() > LOG_LIMIT:
-                    file.close()
-                    self._path.replace(self._path.with_name(self._path.name + ".1"))
-                    file = None
-                if file is None:
-                    file = os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
-                file.write(data)
-                file.flush()
-            except OSError:
-                file = None  # a full disk, or the directory is gone: the live tail in memory remains
-        if file is not None:
-            file.close()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
 from typing import Any
 
 import zmq
-import zmq.asyncio
-from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.connect import KernelConnectionInfo
 
 from .application import Application
-from .blocking import in_thread
+from .blocking import begin, in_thread
 from .errors import LaunchTimeout, SparkKernelError
 from .relay.hub import shared_hub
 from .relay.link import Link
@@ -25,6 +26,8 @@ from .wishes import Wish
 RECONNECT_S = 10.0
 #: Seconds after which an unanswered kernel_info request is sent again (Toree's first may get lost).
 ASK_EVERY_S = 5.0
+#: Seconds between two looks whether a kernel that is to answer still lives.
+LOOK_EVERY_S = 0.2
 
 
 class Starting(Succession):
@@ -117,27 +120,22 @@ class Starting(Succession):
 
     async def _first_answer(self, application: Application, deadline: float) -> None:
         """Return after a kernel_info reply through the relay."""
-        # The process's context in this loop's form: one of our own has threads, and its end blocks.
-        client = AsyncKernelClient(context=zmq.asyncio.Context(zmq.Context.instance()))
-        client.load_connection_info(self.connection_info)
-        client.start_channels(shell=True, iopub=False, stdin=False, hb=False, control=False)
+        over = threading.Event()
+        answer = asyncio.wrap_future(begin(ask, self.connection_info, over))
         try:
-            while True:
-                client.kernel_info()
-                asked = time.monotonic()
-                while time.monotonic() - asked < ASK_EVERY_S:
-                    if application.kernel_alive(self._number) is not None:
-                        raise await application.kernel_failure()
-                    if time.monotonic() > deadline:
-                        raise LaunchTimeout(
-                            "The kernel process runs but did not answer in time.",
-                            application_id=application.application_id,
-                            diagnostics=application.last_lines(),
-                        )
-                    if await client.shell_channel.socket.poll(200):
-                        return
+            while not answer.done():
+                if application.kernel_alive(self._number) is not None:
+                    raise await application.kernel_failure()
+                if time.monotonic() > deadline:
+                    raise LaunchTimeout(
+                        "The kernel process runs but did not answer in time.",
+                        application_id=application.application_id,
+                        diagnostics=application.last_lines(),
+                    )
+                await asyncio.wait([answer], timeout=LOOK_EVERY_S)
+            answer.result()
         finally:
-            client.stop_channels()
+            over.set()
 
     def _launch_message(self, spec: LaunchSpec) -> dict[str, Any]:
         info = self.connection_info
@@ -196,6 +194,22 @@ class Starting(Succession):
     def _expect_end(self) -> None:
         if self._application is not None and self._application.kernel_alive(self._newest()) is None:
             self._application.deaths.expect()
+
+
+def ask(connection_info: KernelConnectionInfo, over: threading.Event) -> None:
+    """Ask a kernel for its kernel_info until it answers, or ``over``; in a thread, as it costs the loop."""
+    client = BlockingKernelClient(context=zmq.Context.instance())
+    client.load_connection_info(connection_info)
+    client.start_channels(shell=True, iopub=False, stdin=False, hb=False, control=False)
+    try:
+        while not over.is_set():
+            client.kernel_info()
+            asked = time.monotonic()
+            while time.monotonic() - asked < ASK_EVERY_S and not over.is_set():
+                if client.shell_channel.socket.poll(1000 * LOOK_EVERY_S):
+                    return
+    finally:
+        client.stop_channels()
 
 
 def why_cold(application: Application, link: Link) -> str:

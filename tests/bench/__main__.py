@@ -24,7 +24,7 @@ from .kernels import Kernel, kernel
 from .report import Figures
 
 LIMIT_S = 180.0
-#: Share of the processors that is in use when nothing is under way, in per cent, and seconds to wait for that.
+#: Per cent of the processors in use when nothing is under way, and seconds to wait for that.
 QUIET, QUIET_S = 20.0, 30.0
 ONE_LINE = "import sys, time; open(sys.argv[1], 'w').write(repr(time.time()))\n"
 SPARK_JOB = "spark.range(1000).count()"

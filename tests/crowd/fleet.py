@@ -227,6 +227,9 @@ class Fleet:
         while not over.is_set():
             for path in sorted(self._yarn.inbox.glob("application_*")):
                 self._begin(path)
+            for path in self._yarn.inbox.glob("direct-*"):
+                if not path.suffix:
+                    self._begin_direct(path)
             await asyncio.sleep(LOOK_EVERY_S)
         self._yarn.close()
         for task in self._tasks:
@@ -241,6 +244,14 @@ class Fleet:
         task = asyncio.create_task(self._live(path.name, supervisor))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _begin_direct(self, path: Path) -> None:
+        """A kernel for a server without this package (``direct.py``)."""
+        kernel = FakeKernel(self._context, json.loads(path.read_text()), lambda: kernel.close())
+        unfinished = path.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(kernel.ports))
+        path.unlink()
+        unfinished.rename(path.with_suffix(".ports"))
 
     async def _live(self, application_id: str, supervisor: FakeSupervisor) -> None:
         try:

@@ -18,6 +18,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import requests
+from jupyter_core.paths import jupyter_data_dir
 
 import sparkkernels
 import sparkkernels_supervisor
@@ -26,6 +27,7 @@ from tests.contract.kernels import write_kernelspec
 from tests.contract.server import TOKEN, Server, wait_until
 
 from .clients import Heard, talk
+from .direct import NAME
 from .fake_yarn import environment
 from .lag import Lag
 
@@ -33,7 +35,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 LIMIT_S = 120.0
 #: Seconds that the clients talk before it is measured: their first connections are over then.
 SETTLE_S = 3.0
-WITH_LAG = "--ServerApp.jpserver_extensions={'tests.crowd.lag': True}"
+WITH_LAG = "--ServerApp.jpserver_extensions={'tests.crowd.lag': True, 'tests.crowd.direct': True}"
 
 
 @dataclass
@@ -75,18 +77,29 @@ def lag_of(server: Server) -> Lag:
     return Lag(**requests.get(f"{server.url}/lag", headers=headers, timeout=LIMIT_S).json())
 
 
-def simulate(directory: Path, count: int, talk_s: float) -> Simulated:
+def simulate(directory: Path, count: int, talk_s: float, *, ours: bool = True) -> Simulated:
     """Start so many kernels at once, have clients talk to each for so long, and end them.
 
     The process's environment leads to directories of Jupyter's that are the caller's to throw away.
+
+    Parameters
+    ----------
+    directory : Path
+    count : int
+    talk_s : float
+    ours : bool
+        Or the same kernels on a server without this package, which takes their ports for a local kernel's.
     """
     with as_installed(environment(directory / "yarn")):
-        write_kernelspec(
-            argv=("none", "{connection_file}"),
-            master="yarn",
-            spark_context="eager",
-            metadata={"supported_encryption": ["curve"]},
-        )
+        if ours:
+            write_kernelspec(
+                argv=("none", "{connection_file}"),
+                master="yarn",
+                spark_context="eager",
+                metadata={"supported_encryption": ["curve"]},
+            )
+        else:
+            write_direct(directory / "yarn")
         with fleet(directory / "yarn") as address:
             server = Server(directory, WITH_LAG)
             try:
@@ -104,6 +117,17 @@ def as_installed(variables: Mapping[str, str]) -> Iterator[None]:
     with patch.dict(os.environ, {**variables, "PYTHONPATH": path}):
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         yield
+
+
+def write_direct(place: Path) -> None:
+    """A kernelspec of the same name for the fleet's kernels without us."""
+    directory = Path(jupyter_data_dir(), "kernels", "spark")
+    directory.mkdir(parents=True, exist_ok=True)
+    provisioner = {"provisioner_name": NAME, "config": {"inbox": str(place / "inbox")}}
+    spec = {"argv": ["none"], "display_name": "Direct", "language": "none"}
+    (directory / "kernel.json").write_text(
+        json.dumps({**spec, "metadata": {"kernel_provisioner": provisioner}})
+    )
 
 
 def measure(server: Server, address: str, directory: Path, count: int, talk_s: float) -> Simulated:

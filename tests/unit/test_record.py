@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sparkkernels import record
+from sparkkernels import log_writer
 from sparkkernels.record import LaunchRecord, read_record
 
 KERNEL_ID = str(uuid.uuid4())
@@ -78,7 +78,7 @@ def test_a_record_is_read_back_and_a_missing_or_broken_one_is_none(runtime: Path
 def test_a_log_that_grows_is_begun_anew_and_one_older_file_is_kept(
     runtime: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(record, "LOG_LIMIT", 1000)
+    monkeypatch.setattr(log_writer, "LOG_LIMIT", 1000)
     kept = LaunchRecord(KERNEL_ID)
     kept.write({})
     for number in range(100):
@@ -91,6 +91,22 @@ def test_a_log_that_grows_is_begun_anew_and_one_older_file_is_kept(
     assert len(text) <= 2 * 1200
     assert mode(older) == mode(newer) == 0o600
     kept.remove()
+
+
+def test_one_thread_writes_the_logs_of_all_kernels_and_ends_with_the_last(runtime: Path) -> None:
+    kept = [LaunchRecord(str(uuid.uuid4())) for _ in range(20)]
+    for one in kept:
+        one.write({})
+        one.log(b"first\n")
+    writing = [thread for thread in threading.enumerate() if thread.name == "sparkkernels-log"]
+    assert len(writing) == 1
+    for one in kept:
+        one.log(b"last\n")
+        one.leave()
+        assert (one.directory / "container.log").read_bytes() == b"first\nlast\n"
+        one.remove()
+    writing[0].join(5)
+    assert not writing[0].is_alive()
 
 
 def test_a_directory_that_is_gone_loses_the_log_and_nothing_else(runtime: Path) -> None:

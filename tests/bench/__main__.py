@@ -19,7 +19,7 @@ import psutil
 from sparkkernels.cli.main import main as sparkkernels_command
 from tests.cluster.harness import Cluster
 
-from .crowd import thirty, two_hundred
+from .crowd import simulated, thirty
 from .kernels import Kernel, kernel
 from .report import Figures
 
@@ -214,7 +214,8 @@ def measure(figures: Figures, cluster: Cluster, directory: Path, runs: int) -> N
         asyncio.run(ours(figures, cluster))
     asyncio.run(idle(figures, cluster))
     thirty(figures, directory, "bench-yarn-small")
-    two_hundred(figures, directory)
+    for count in (30, 200):
+        simulated(figures, directory, count)
     asyncio.run(transport(figures, "bench-local", "local kernel, CURVE", "required"))
     asyncio.run(transport(figures, "bench-yarn", "through the relay, CURVE"))
     asyncio.run(transport(figures, "bench-local", "local kernel, plain"))

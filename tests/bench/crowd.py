@@ -13,13 +13,14 @@ from tests.crowd.simulation import WITH_LAG, as_installed, neighbour, simulate
 
 from .report import Figures
 
-AT_ONCE, SIMULATED, TALK_S = 30, 200, 15.0
+AT_ONCE, TALK_S = 30, 15.0
 
 
 def lags(figures: Figures, lag: Lag, when: str) -> None:
     """How late a loop woke."""
     figures.add(f"lag of the loop, ms, 99 of 100, {when}", lag.p99_ms)
     figures.add(f"lag of the loop, ms, most, {when}", lag.most_ms)
+    figures.add(f"its own part, ms, 99 of 100, {when}", lag.own_p99_ms)
 
 
 def thirty(figures: Figures, directory: Path, kernel: str) -> None:
@@ -40,22 +41,20 @@ def thirty(figures: Figures, directory: Path, kernel: str) -> None:
     lags(figures, beside[0], "a loop without work beside them")
 
 
-def two_hundred(figures: Figures, directory: Path) -> None:
-    """Two hundred kernels without containers, with clients that talk to each."""
-    place = Path(tempfile.mkdtemp(prefix="two-hundred-", dir=directory))
-    seen = simulate(place, SIMULATED, TALK_S)
-    if len(seen.heard.kernels) != SIMULATED:
-        raise SystemExit(f"Only {len(seen.heard.kernels)} of {SIMULATED} kernels answered.")
-    figures.add("200 simulated kernels, all started", seen.start_s)
-    lags(figures, seen.starting, "200 simulated kernels start")
-    lags(figures, seen.talking, "200 simulated kernels are talked to")
-    lags(figures, seen.neighbour, "a loop without work beside those")
-    figures.add(
-        "200 simulated kernels, ResourceManager calls a second", len(seen.calls) / seen.talking.seconds
-    )
-    figures.add(
-        "200 simulated kernels, server's processors in use", seen.talking.cpu_s / seen.talking.seconds
-    )
-    figures.add("server's threads for each kernel", (seen.talking.threads - seen.empty.threads) / SIMULATED)
-    memory = seen.talking.resident_mib - seen.empty.resident_mib
-    figures.add("server's memory for each kernel, MiB", memory / SIMULATED)
+def simulated(figures: Figures, directory: Path, count: int) -> None:
+    """So many kernels without containers, with clients that talk; and the same on a server without us."""
+    whose = f"{count} simulated kernels"
+    for ours, kernels in ((True, whose), (False, f"{count} on a server without us")):
+        seen = simulate(Path(tempfile.mkdtemp(prefix="simulated-", dir=directory)), count, TALK_S, ours=ours)
+        if len(seen.heard.kernels) != count:
+            raise SystemExit(f"Only {len(seen.heard.kernels)} of {count} kernels answered.")
+        figures.add(f"{kernels}, all started", seen.start_s)
+        lags(figures, seen.starting, f"{kernels} start")
+        lags(figures, seen.talking, f"{kernels} are talked to")
+        lags(figures, seen.neighbour, f"a loop without work beside {kernels}")
+        memory = seen.talking.resident_mib - seen.empty.resident_mib
+        figures.add(f"{kernels}, processors in use", seen.talking.cpu_s / seen.talking.seconds)
+        figures.add(f"{kernels}, threads for each", (seen.talking.threads - seen.empty.threads) / count)
+        figures.add(f"{kernels}, MiB for each", memory / count)
+        if ours:
+            figures.add(f"{kernels}, ResourceManager calls a second", len(seen.calls) / seen.talking.seconds)

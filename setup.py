@@ -13,6 +13,7 @@ here = Path(__file__).resolve().parent
 package_dir = {
     "sparkkernels_supervisor": "launchers/sparkkernels_supervisor",
     "sparkkernels_python": "launchers/sparkkernels_python",
+    "sparkkernels_r": "launchers/sparkkernels_r",
     "sparkkernels.launchers": "launchers",
     "sparkkernels.spark_conf": "spark-conf",
 }
@@ -45,6 +46,7 @@ setup(
     package_dir=package_dir,
     package_data={
         "sparkkernels": ["py.typed"],
+        "sparkkernels_r": ["kernel.R"],
         "sparkkernels.launchers": ["PROTOCOL.md", "vectors.json"],
         "sparkkernels.spark_conf": ["*"],
     },

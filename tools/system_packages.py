@@ -36,6 +36,14 @@ def python_headers() -> bool:
     return os.path.isfile(os.path.join(sysconfig.get_path("include"), "Python.h"))
 
 
+def irkernel() -> bool:
+    """Whether R has IRkernel."""
+    if shutil.which("R") is None:
+        return False
+    look = "quit(status = !requireNamespace('IRkernel', quietly = TRUE))"
+    return subprocess.run(["R", "--slave", "-e", look], capture_output=True, check=False).returncode == 0
+
+
 #: Debian package, whether it is needed no more, and what for.
 NEEDED: list[tuple[str, Callable[[], bool], str]] = [
     ("openjdk-17-jre-headless", java_17, "Java 17 for Hadoop's daemons and Spark"),
@@ -51,6 +59,8 @@ NEEDED: list[tuple[str, Callable[[], bool], str]] = [
     ("python3-dev", python_headers, "is what they are compiled with"),
     ("faketime", program("faketime"), "a clock that is wrong"),
     ("sudo", program("sudo"), "servers under accounts of their own"),
+    ("r-base-core", program("R"), "R kernels"),
+    ("r-cran-irkernel", irkernel, "R's part in them"),
 ]
 
 

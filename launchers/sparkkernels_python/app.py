@@ -89,6 +89,7 @@ class NotebookSpark:
         self.link.on_notice = self.notices.hear
         self.link.on_restart_answer = SparkMagic(kernel.shell, channel).hear
         self.cells.tell()
+        channel.send(type="cell", tag="")  # cells have tags: an interrupt is not about all jobs
         self.link.on_relay = self._hear_relay
         install(self.link, self.cells)
         kernel.shell.set_custom_exc((KeyboardInterrupt,), interrupts.show)

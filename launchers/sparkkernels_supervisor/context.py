@@ -81,6 +81,7 @@ class SparkApplication:
         self._jsc: Any = None
         self._shared: Optional[SharedState] = None
         self._kernel_gateway: Optional[_KernelGateway] = None
+        self._r_backend: Optional[_RBackend] = None
         self._lock = threading.Lock()
         self._on_yarn = bool(application_id)
         self._on_state: Callable[[Status], object] = lambda status: None
@@ -117,10 +118,28 @@ class SparkApplication:
                 self._kernel_gateway = _KernelGateway(self._jvm)
             return self._kernel_gateway.port, self._kernel_gateway.secret
 
+    def backend_for_kernel(self) -> Tuple[int, str]:
+        """Port and secret of the running kernel's own SparkR backend; the same until :meth:`close_kernel`.
+
+        Raises
+        ------
+        SparkStopped
+            There is no context (any more).
+        """
+        shared = self._require_context()
+        with self._lock:
+            if self._r_backend is None:
+                shared.give_fresh_session()  # SparkR takes the default session
+                self._r_backend = _RBackend(self._jvm)
+            return self._r_backend.port, self._r_backend.secret
+
     def close_kernel(self) -> str:
         """Shut the kernel's gateway, so that nothing in the JVM lives on for its sake; gives its job tag."""
         with self._lock:
             gateway, self._kernel_gateway = self._kernel_gateway, None
+            backend, self._r_backend = self._r_backend, None
+        if backend is not None:
+            backend.close()
         if gateway is None:
             return ""
         gateway.close()
@@ -314,6 +333,19 @@ class _KernelGateway:
 
     def close(self) -> None:
         self._server.shutdown()
+
+
+class _RBackend:
+    """What SparkR talks to (``org.apache.spark.api.r.RBackend``, private to Spark, tried on 3.5.9)."""
+
+    def __init__(self, jvm: Any) -> None:
+        self._backend = jvm.org.apache.spark.api.r.RBackend()
+        bound = self._backend.init()
+        self.port: int = bound._1()
+        self.secret: str = bound._2().secret()
+
+    def close(self) -> None:
+        self._backend.close()
 
 
 def kernel_tag(secret: str) -> str:

@@ -84,7 +84,7 @@ class KernelHost:
         self._connected: List[SocketEnd] = []
         self._waiting: List[Tuple[str, SocketEnd]] = []
         self._launcher: Optional[asyncio.StreamWriter] = None
-        self._cell = ""
+        self._cell: Optional[str] = None  # unknown as well: its jobs can't be told from others
         self._busy: Optional[bool] = None  # unknown for a kernel whose launcher does not say
         self._notice = ""
         self._news = ""
@@ -141,12 +141,12 @@ class KernelHost:
             self.kernel.signal(signum)
 
     def interrupt(self) -> None:
-        """Interrupt the running cell and its Spark jobs; all jobs when somebody is impatient."""
+        """Interrupt the running cell and its Spark jobs; all jobs when it has none of its own, or twice."""
         if self.kernel is None:
             return
         now = asyncio.get_running_loop().time()
         impatient, self._interrupted_at = now - self._interrupted_at < IMPATIENCE_S, now
-        tag = self._cell
+        tag, impatient = self._cell or "", impatient or self._cell is None
         self.kernel.signal(signal.SIGINT)
         asyncio.get_running_loop().create_task(
             self._in_spark(lambda spark: spark.interrupt(tag, all_jobs=impatient))
@@ -164,7 +164,7 @@ class KernelHost:
         """Kill the process, and let go of what it held in the JVM, which would keep a local one alive."""
         if self.kernel is not None:
             await self.kernel.kill()
-        await self._in_spark(lambda spark: spark.close_kernel())
+        await self._in_spark(lambda spark: spark.close_kernel(), ("ready", "stopped"))
 
     def _environment(self, message: Dict[str, Any]) -> Dict[str, str]:
         env = {name: value for name, value in self._environ.items() if name not in PRIVATE}
@@ -185,7 +185,7 @@ class KernelHost:
             self._connect_waiting()
         elif kernel.state in ("exited", "failed"):
             self.childless_since = asyncio.get_running_loop().time()
-            self._cell, self._busy = "", None
+            self._cell, self._busy = None, None
             self._reset = asyncio.get_running_loop().create_task(self._reset_spark(self._reset))
             connected, self._connected = self._connected, []
             for end in connected:
@@ -243,8 +243,10 @@ class KernelHost:
 
     # -- Spark and the launcher (PROTOCOL.md, section 6) -----------------------------------------------------
 
-    async def _in_spark(self, call: Callable[[SparkApplication], Any]) -> Any:
-        if self._spark is None or self.context["state"] != "ready":
+    async def _in_spark(
+        self, call: Callable[[SparkApplication], Any], states: Tuple[str, ...] = ("ready",)
+    ) -> Any:
+        if self._spark is None or self.context["state"] not in states:
             return None
         try:
             return await asyncio.get_running_loop().run_in_executor(self._spark_calls, call, self._spark)
@@ -306,6 +308,12 @@ class KernelHost:
         elif message["type"] == "busy":
             self._busy = bool(message["busy"])
             self.idle.touch()
+        elif message["type"] == "backend":
+            backend = await self._in_spark(lambda spark: spark.backend_for_kernel())
+            if backend is None:
+                write_line(writer, type="backend", text="Spark could not start the backend that R talks to.")
+            else:
+                write_line(writer, type="backend", port=backend[0], secret=backend[1])
         elif message["type"] == "release":
             await self._in_spark(lambda spark: spark.release())
             write_line(writer, type="released")

@@ -79,6 +79,12 @@ class SharedState:
         for step in (self._stop_streams, self._sc.cancelAllJobs, self._drop_caches, self._drop_broadcasts):
             attempt(step)
 
+    def give_fresh_session(self) -> None:
+        """Have whoever asks for the default session get one in which nobody has set or named anything."""
+        sessions = self._jvm.org.apache.spark.sql.SparkSession
+        sessions.clearActiveSession()
+        sessions.setDefaultSession(self._root.newSession())
+
     def work(self) -> Tuple[int, int]:
         """How many jobs and streaming queries run now, and how many jobs there were in all."""
         streams = self._root.sharedState().activeStreamingQueries().size()

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import shutil
-import subprocess
 import sys
 import uuid
 from collections.abc import Iterable
@@ -18,6 +14,7 @@ from ..cluster.command import refuse_forced
 from ..errors import ConfigurationError
 from ..spec import MASTER, LaunchSpec
 from . import kernelspec
+from .languages import LANGUAGES, check_python, language
 
 NAME = "install"
 SUMMARY = "install a kernelspec"
@@ -26,31 +23,24 @@ DESCRIPTION = (
     " same name is replaced."
 )
 
-#: Languages of which a launcher exists.
-LANGUAGES = ("python",)
-
-#: Run by the interpreter of a local kernel: is it new enough, and does it have a kernel?
-_PROBE = """
-import importlib.util, json, sys
-print(json.dumps([list(sys.version_info[:2]), importlib.util.find_spec("ipykernel") is not None]))
-"""
-_PROBE_TIMEOUT_S = 60
-_OLDEST_PYTHON = (3, 8)
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this command."""
     add = parser.add_argument
-    add("--language", default="python", help="the kernel's language; today only python (default)")
+    add(
+        "--language",
+        default="python",
+        help=f"the kernel's language: {' or '.join(LANGUAGES)} (default: python)",
+    )
     add("--master", required=True, help="yarn, or local[*] or local[N] for Spark on this machine")
     add(
         "--python",
         default=sys.executable,
         metavar="PATH",
         help="the interpreter where the kernel runs, which for yarn is on the workers and can't be checked"
-        " here; the kernel's and Spark's executors' alike (default: this one, %(default)s)",
+        " here; a Python kernel's and Spark's executors' alike (default: this one, %(default)s)",
     )
-    add("--name", help="the kernel's name (default: spark-python-yarn or spark-python-local)")
+    add("--name", help="the kernel's name (default: spark-LANGUAGE-yarn or spark-LANGUAGE-local)")
     add("--display-name", help="what the launcher shows")
     add("--queue", help="YARN queue (default: the cluster's)")
     add(
@@ -75,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Check everything, then write the spec and say where it is."""
-    language = check_language(options.language)
+    kernel = language(options.language)
     if not MASTER.match(options.master):
         raise ConfigurationError(f"--master {options.master!r} is not one of yarn, local[*] and local[N].")
     spark_conf = pairs(options.conf, "--conf")
@@ -84,7 +74,7 @@ def run(options: argparse.Namespace) -> None:
         kernel_id=str(uuid.uuid4()),
         generation=1,
         master=options.master,
-        argv=tuple(kernelspec.kernel_argv(options.python)),
+        argv=tuple(kernel.argv(options.python)),
         python=options.python,
         env=env,
         spark_conf=spark_conf,
@@ -94,20 +84,25 @@ def run(options: argparse.Namespace) -> None:
     kind = "yarn" if launch.is_yarn else "local"
     if launch.queue is not None and not launch.is_yarn:
         raise ConfigurationError("--queue is a YARN queue and means nothing with a local master.")
-    name = options.name if options.name is not None else f"spark-{language}-{kind}"
+    name = options.name if options.name is not None else f"spark-{kernel.name}-{kind}"
     kernelspec.check_name(name)
     display_name = options.display_name
     if display_name is None:
-        display_name = f"Python (Spark on {'YARN' if launch.is_yarn else 'this machine'})"
+        display_name = (
+            f"{kernel.jupyter_name.capitalize()} (Spark on {'YARN' if launch.is_yarn else 'this machine'})"
+        )
     if not display_name.strip() or not display_name.isprintable():
         raise ConfigurationError("--display-name must be one line of text and not empty.")
     python = check_python(options.python, local=not launch.is_yarn)
+    if not launch.is_yarn:
+        kernel.check_local(python)
 
     directory = destination(options, name)
     kernelspec.check_replaceable(directory)
     path = kernelspec.write(
         directory,
         kernelspec.kernel_json(
+            kernel,
             master=launch.master,
             python=python,
             display_name=display_name,
@@ -132,15 +127,6 @@ def next_steps(name: str, *, on_yarn: bool) -> list[str]:
     return steps
 
 
-def check_language(language: str) -> str:
-    """Refuse a language without a launcher."""
-    if language not in LANGUAGES:
-        raise ConfigurationError(
-            f"There is no launcher for the language {language!r}; there is one for {', '.join(LANGUAGES)}."
-        )
-    return language
-
-
 def pairs(items: Iterable[str], option: str) -> dict[str, str]:
     """Parse NAME=VALUE items; the names themselves are checked by :class:`LaunchSpec`.
 
@@ -160,46 +146,6 @@ def pairs(items: Iterable[str], option: str) -> dict[str, str]:
             raise ConfigurationError(f"{option} {name} has a line break in its value.")
         result[name] = value
     return result
-
-
-def check_python(python: str, *, local: bool) -> str:
-    """Check the interpreter as far as that can be done from here.
-
-    Returns
-    -------
-    str
-        As given; for a local kernel a relative path is made absolute, since the kernel runs elsewhere.
-    """
-    if not python.strip() or not python.isprintable():
-        raise ConfigurationError("--python must be the path of an interpreter.")
-    if not local:
-        return python
-    found = shutil.which(python)
-    if found is None:
-        raise ConfigurationError(f"--python {python} is not an executable file on this machine.")
-    if os.sep in python:
-        # Not resolved: the link is what makes a virtual environment's interpreter its own.
-        found = python = os.path.abspath(python)
-    try:
-        probe = subprocess.run(
-            [found, "-c", _PROBE],
-            cwd=os.sep,  # what lies in the current directory is not what is installed
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_PROBE_TIMEOUT_S,
-            check=True,
-        )
-        version, has_ipykernel = json.loads(probe.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
-        raise ConfigurationError(f"--python {python} does not run as a Python interpreter.") from error
-    if tuple(version) < _OLDEST_PYTHON:
-        raise ConfigurationError(f"--python {python} is Python {version[0]}.{version[1]}; 3.8 is the oldest.")
-    if not has_ipykernel:
-        raise ConfigurationError(
-            f"--python {python} has no ipykernel.", hint=f"Install it: `{python} -m pip install ipykernel`."
-        )
-    return python
 
 
 def destination(options: argparse.Namespace, name: str) -> Path:

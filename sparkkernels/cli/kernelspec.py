@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError, SparkKernelError
+from .languages import Language
 
 PROVISIONER = "spark-provisioner"
 
@@ -19,6 +20,7 @@ KERNEL_NAME = re.compile(r"[a-z0-9._\-]+\Z")
 
 
 def kernel_json(
+    language: Language,
     *,
     master: str,
     python: str,
@@ -27,14 +29,15 @@ def kernel_json(
     env: Mapping[str, str],
     queue: str | None = None,
 ) -> dict[str, Any]:
-    """The content of a Python kernel's kernel.json.
+    """The content of a kernel.json.
 
     Parameters
     ----------
+    language : Language
     master : str
         ``yarn``, ``local[*]`` or ``local[N]``.
     python : str
-        The interpreter where the kernel runs.
+        The interpreter that runs the launchers where the kernel lives.
     display_name : str
         What a person sees in the launcher.
     spark_conf : mapping of str to str
@@ -48,24 +51,17 @@ def kernel_json(
     if queue is not None:
         config["queue"] = queue
     return {
-        "argv": kernel_argv(python),
+        "argv": language.argv(python),
         "display_name": display_name,
-        "language": "python",
+        "language": language.jupyter_name,
         "interrupt_mode": "signal",
         "kernel_protocol_version": "5.5",
         "env": dict(env),
         "metadata": {
-            "debugger": True,
-            # jupyter_client's KernelManager._kernel_supports_curve_encryption takes a list or a string.
-            "supported_encryption": ["curve"],
+            **language.metadata,
             "kernel_provisioner": {"provisioner_name": PROVISIONER, "config": config},
         },
     }
-
-
-def kernel_argv(python: str) -> list[str]:
-    """The kernel's own command, run by the supervisor where the kernel lives."""
-    return [python, "-m", "sparkkernels_python", "-f", "{connection_file}"]
 
 
 def check_name(name: str) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from ..errors import ConfigurationError
 
 #: What the file carries: top-level packages, installed beside this one.
-PACKAGES = ("sparkkernels_supervisor", "sparkkernels_python")
+PACKAGES = ("sparkkernels_supervisor", "sparkkernels_python", "sparkkernels_r")
 
 MAIN = """\
 import sys

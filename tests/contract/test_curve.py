@@ -21,6 +21,7 @@ from nbclient import NotebookClient
 
 from sparkkernels import ConfigurationError, SparkKernelError
 from sparkkernels.cli.kernelspec import kernel_json
+from sparkkernels.cli.languages import PYTHON
 from sparkkernels_supervisor.mechanism import mechanism_of
 from tests.leaks import Leaks
 
@@ -35,7 +36,7 @@ CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 def installed_kernelspec(**config: Any) -> str:
     """What `jupyter sparkkernels install` writes, without a SparkContext."""
     spec = kernel_json(
-        master="local[*]", python=sys.executable, display_name="installed", spark_conf={}, env={}
+        PYTHON, master="local[*]", python=sys.executable, display_name="installed", spark_conf={}, env={}
     )
     spec["metadata"]["kernel_provisioner"]["config"].update(spark_context="none", **config)
     directory = Path(os.environ["JUPYTER_DATA_DIR"], "kernels", "installed")

@@ -209,6 +209,36 @@ def test_a_python_without_ipykernel_is_refused(tmp_path: Path, capsys: pytest.Ca
     assert not (tmp_path / "p").exists()
 
 
+def test_an_r_kernel_names_its_launcher_and_promises_no_encryption(tmp_path: Path) -> None:
+    assert install(tmp_path, "--language", "r", "--master", "yarn", "--python", "python3") == 0
+    spec = read(tmp_path, "spark-r-yarn")
+    assert spec["argv"] == ["python3", "-m", "sparkkernels_r", "-f", "{connection_file}"]
+    assert (spec["language"], spec["display_name"]) == ("R", "R (Spark on YARN)")
+    assert set(spec["metadata"]) == {"kernel_provisioner"}
+
+
+@pytest.mark.parametrize(
+    ("script", "hint"),
+    [(None, "r-base-core"), ("exit 1", "r-base-core"), ("echo FALSE", "IRkernel"), ("printf TRUE", "")],
+)
+def test_a_local_r_kernel_needs_r_and_irkernel(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    script: str | None,
+    hint: str,
+) -> None:
+    if script is not None:
+        (tmp_path / "R").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "R").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code = install(tmp_path / "p", "--language", "r", "--master", "local[1]")
+    assert code == (2 if hint else 0)
+    if hint:
+        assert hint in one_line(capsys)
+    assert (tmp_path / "p").exists() != bool(hint)
+
+
 def test_a_relative_local_python_is_made_absolute_and_not_resolved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

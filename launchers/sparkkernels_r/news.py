@@ -56,11 +56,9 @@ class News:
             os.replace(draft, self.path)
 
     def close(self) -> None:
-        """Remove the file."""
+        """Write nothing more."""
         with self._lock:
             self._closed = True
-            if os.path.exists(self.path):
-                os.unlink(self.path)
 
 
 def listen(supervisor: socket.socket, news: News) -> None:

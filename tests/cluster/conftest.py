@@ -156,8 +156,8 @@ def act_for(monkeypatch: pytest.MonkeyPatch, cluster: Cluster, user: str) -> Non
 def kernels(staged: Cluster, tmp_path: Path) -> Kernels:
     """Start a kernel on the cluster from a kernelspec that the command line wrote.
 
-    Called with the provisioner's settings, ``argv`` to replace the kernel's command, and ``factory`` for
-    another kind of manager.
+    Called with the provisioner's settings, ``argv`` to replace the kernel's command, ``language``, and
+    ``factory`` for another kind of manager.
     """
 
     return kernels_of(tmp_path)
@@ -176,10 +176,11 @@ def kernels_of(directory: Path) -> Kernels:
     async def start(
         *,
         argv: list[str] | None = None,
+        language: str = "python",
         factory: type[AsyncKernelManager] = AsyncKernelManager,
         **settings: Any,
     ) -> AsyncIterator[Notebook]:
-        name = install(directory, argv, settings)
+        name = install(directory, argv, settings, language)
         manager = factory(kernel_name=name)
         await manager.start_kernel()
         notebook = Notebook(manager)
@@ -193,11 +194,13 @@ def kernels_of(directory: Path) -> Kernels:
     return start
 
 
-def install(directory: Path, argv: list[str] | None, settings: dict[str, Any]) -> str:
+def install(
+    directory: Path, argv: list[str] | None, settings: dict[str, Any], language: str = "python"
+) -> str:
     """Write a kernelspec and return its name."""
     name = f"yarn-{time.monotonic_ns()}"
     prefix = Path(os.environ["JUPYTER_PATH"]).parents[1]
-    arguments = ["install", "--language", "python", "--master", "yarn", "--name", name]
+    arguments = ["install", "--language", language, "--master", "yarn", "--name", name]
     assert sparkkernels_command([*arguments, "--prefix", str(prefix)]) == 0
     path = prefix / "share" / "jupyter" / "kernels" / name / "kernel.json"
     spec = json.loads(path.read_text())

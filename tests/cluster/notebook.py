@@ -79,8 +79,8 @@ class Notebook:
                     result.stderr += content["text"]
                 if on_output is not None:
                     on_output(content["text"])
-            elif message["msg_type"] == "execute_result":
-                result.value = content["data"]["text/plain"]
+            elif message["msg_type"] in ("execute_result", "display_data"):
+                result.value = content["data"].get("text/plain", "")
 
         begun = time.monotonic()
         reply = await self.client.execute_interactive(code, timeout=limit_s, output_hook=take)

@@ -73,6 +73,7 @@ setup(
         ],
         "kerberos": ["krb5>=0.7", "requests-kerberos>=0.15"],
         "test": [
+            "bash_kernel",
             "jupyter_console",
             "jupyter_kernel_test>=0.7",
             "jupyter_server>=2.14",

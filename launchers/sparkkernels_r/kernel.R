@@ -15,7 +15,7 @@ local({
 
   news <- function() jsonlite::fromJSON(Sys.getenv("SPARKKERNELS_R_SPARK"))
 
-  replace <- function(namespace, name, value) {
+  rebind <- function(namespace, name, value) {
     unlockBinding(name, namespace)
     assign(name, value, envir = namespace)
     lockBinding(name, namespace)
@@ -43,7 +43,7 @@ local({
       .(wait_for_spark)()
       .(body(begin))
     })
-    replace(namespace, "sparkR.session", begin)
+    rebind(namespace, "sparkR.session", begin)
   }
 
   # An interrupted call leaves an answer on the connection that the next call would take for its own.
@@ -56,7 +56,7 @@ local({
       secret <- Sys.getenv("SPARKR_BACKEND_AUTH_SECRET")
       namespace$connectBackend("localhost", state$backendPort, timeout, secret)
     }
-    replace(namespace, "invokeJava", function(...) withCallingHandlers(invoke(...), interrupt = renew))
+    rebind(namespace, "invokeJava", function(...) withCallingHandlers(invoke(...), interrupt = renew))
   }
 
   setHook(packageEvent("SparkR", "onLoad"), function(...) {

@@ -20,6 +20,7 @@ from .errors import (
     LaunchTimeout,
     ResourceManagerUnavailable,
     SparkKernelError,
+    SubmitError,
 )
 from .handover import is_left
 from .record import LaunchRecord, sweep
@@ -35,6 +36,8 @@ from .words import LINES, describe_exit, hint_for, last_lines
 
 #: Seconds an application has to finish by itself once it was asked to.
 GRACE_S = 5.0
+#: Seconds within which YARN says why an application ended that spark-submit saw fail.
+REPORT_S = 5.0
 #: In diagnostics that need no log beside them: the supervisor's own words, a log's end that YARN quotes.
 OUTPUT_QUOTED = ("sparkkernels: ", "bytes of stderr :")
 LOGS_HINT = "Read the container's log: jupyter sparkkernels logs {}"
@@ -217,7 +220,10 @@ class Application:
         deadline: float | None = None
         while not (self._link.registered and self._link.container.host):
             if deadline is None and accepted.done():
-                accepted.result()
+                try:
+                    accepted.result()
+                except SubmitError as error:
+                    raise await self._why_not_accepted(error) from error
                 deadline = time.monotonic() + spec.launch_timeout_s
                 self._move(Phase.QUEUED, f"{self.application_id} was accepted.")
             self._tell_progress()
@@ -226,6 +232,15 @@ class Application:
             if deadline is not None and time.monotonic() > deadline:
                 raise await self._too_late(spec)
             await self._link.changed(0.5)
+
+    async def _why_not_accepted(self, error: SubmitError) -> SparkKernelError:
+        """What is wrong with the submit; or with the application, if YARN had it already and has ended it."""
+        deadline = time.monotonic() + REPORT_S
+        while not error.hint and self.application_id is not None and time.monotonic() < deadline:
+            if self.ended:
+                return await self.failure("The Spark application ended before its kernel could start.")
+            await self._link.changed(0.5)
+        return error
 
     async def _too_late(self, spec: LaunchSpec) -> SparkKernelError:
         report = self.report

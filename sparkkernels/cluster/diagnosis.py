@@ -52,8 +52,12 @@ CAUSES: tuple[tuple[str, str], ...] = (
     (r"User application exited with (?:status )?(\d+)", "The kernel's supervisor ended with exit code {0}."),
     (r"User did not initialize spark context", "The kernel's supervisor ended and had made no SparkContext."),
     (
-        r"exitCode: -1000\b.*?Diagnostics: (?:\[[^\]]*\])?\s*([^\n]*)",
-        "The worker could not fetch the application's files: {0}",
+        r"Not able to find a working directory|No space left on device",
+        "The worker's disk for containers is full, or can't be written to.",
+    ),
+    (
+        r"exitCode: -1000\b.*?Diagnostics: (?:\[[^\]]*\])?\s*([^\n]*?)\.?$",
+        "The worker could not fetch the application's files: {0}.",
     ),
     (r"exitCode: 10\b", "Spark's ApplicationMaster failed with an exception that nobody caught."),
     (r"exitCode: 11\b|Max number of executor failures", "Too many of the kernel's executors failed."),

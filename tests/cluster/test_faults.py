@@ -8,6 +8,7 @@ the environment names a file that the rows are written to.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -329,6 +330,11 @@ async def test_a_full_disk_ends_no_kernel(staged: Cluster, kernels: Kernels, tmp
     containers = local / "local" / "usercache" / staged.submitter / "appcache"
     logs = local / "logs"
     with small_disk(containers, 64), small_disk(logs, 8):
+        fill(containers / "hoard")
+        error = await failed_start(tmp_path, spark_conf=SMALL)
+        assert "disk for containers is full" in error.message
+        record("disk full on the worker, a start", quoted(error))
+        (containers / "hoard").unlink()
         async with kernels(spark_conf=SMALL) as notebook:
             full = await notebook.run("open('hoard', 'wb').write(b'x' * 2**27)")
             assert "No space left on device" in full.evalue
@@ -340,6 +346,13 @@ async def test_a_full_disk_ends_no_kernel(staged: Cluster, kernels: Kernels, tmp
             await notebook.ok("os.remove('hoard')")
             assert (await notebook.ok("spark.range(100).count()")).value == "100"
         await until(lambda: not list(containers.iterdir()), "the containers' directories are gone")
+
+
+def fill(path: Path) -> None:
+    """Let a file take all that is left of its disk."""
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(2**20))
 
 
 def empty(directory: Path) -> None:

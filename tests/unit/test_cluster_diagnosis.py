@@ -103,7 +103,7 @@ MEMORY = (
             "could not fetch the application's files: File does not exist: hdfs://nn:8020/user/a/registration.json",
         ),
         (
-            HEAD.format(code=-1000) + "[2026-01-01 10:00:00.000]Not able to find a working directory for alice",
+            HEAD.format(code=-1000) + "[2026-01-01]Not able to find a working directory for alice",
             "The worker's disk for containers is full",
         ),
         ("Application application_1_0002 was killed by user root", "The application was killed by root."),

@@ -24,7 +24,7 @@ demo:
 	@$(DEMO_VENV)/bin/python examples/demo.py
 
 test: test-venv system-packages lint types
-	$(BIN)/python -m pytest --durations=10 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --durations=30 $(PYTEST_ARGS)
 
 check: test-venv lint types unit
 

@@ -129,13 +129,14 @@ class Deaths:
             )
 
     def _orphaned(self) -> str:
-        cut_at = self._cut_at
-        if self._link.connected or cut_at is None or time.monotonic() - cut_at < CUT_S:
+        cut_s = time.monotonic() - self._cut_at if self._cut_at is not None else 0.0
+        if self._link.connected or cut_s < CUT_S:
             return ""
+        by_itself = cut_s + CUT_S >= self._orphan_timeout_s  # the other side may have noticed the cut before
+        alone = f"ended itself after {self._orphan_timeout_s:g} s without it"
         return (
             f"The connection between this server and the worker {self._link.container.host} was lost"
-            f" ({self._link.cut_reason}), and the application ended itself after {self._orphan_timeout_s:g} s"
-            " without it."
+            f" ({self._link.cut_reason}), and the application {alone if by_itself else 'has ended since'}."
         )
 
     def _tell(self) -> None:

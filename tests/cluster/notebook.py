@@ -96,13 +96,14 @@ class Notebook:
         assert result.status == "ok", f"{result.ename}: {result.evalue}\n{result.stderr}"
         return result
 
-    async def interrupted(self, code: str, mark: str) -> Result:
-        """Run a cell, interrupt it once it has printed the mark, and return how it ended."""
+    async def interrupted(self, code: str, mark: str, after_s: float = 0.0) -> Result:
+        """Run a cell, interrupt it some seconds after it has printed the mark, and return how it ended."""
         at_work = asyncio.Event()
         cell = asyncio.ensure_future(
             self.run(code, on_output=lambda text: at_work.set() if mark in text else None)
         )
         await asyncio.wait_for(at_work.wait(), LIMIT_S)
+        await asyncio.sleep(after_s)
         begun = time.monotonic()
         await self.manager.interrupt_kernel()
         result = await cell

@@ -44,7 +44,7 @@ async def test_a_notebook_in_r_computes_on_the_cluster_is_interrupted_restarted_
         first = notebook.application_id
         assert (await notebook.ok(APPLICATION)).stdout == first
         assert (await notebook.ok(ROWS)).value == "[1] 7"  # on an executor that is there from now on
-        interrupted = await notebook.interrupted(JOB, "at work")
+        interrupted = await notebook.interrupted(JOB, "at work", after_s=2)
         assert interrupted.status != "ok" and interrupted.seconds < 5
         assert (await notebook.ok(ROWS)).value == "[1] 7"
         port = int((await notebook.ok(PORT)).stdout)

@@ -20,6 +20,6 @@ async def test_a_kernel_that_knows_nothing_of_spark_runs_is_interrupted_and_rest
         await manager.interrupt_kernel()
         assert "at work" in (await cell).text and time.monotonic() - begun < HANG_S
         assert (await run(client, "echo $x")).text == "6\n"
-        await manager.restart_kernel()
+        await manager.restart_kernel(now=True)
         await client.wait_for_ready(timeout=HANG_S)
         assert (await run(client, "echo ${x:-nothing}")).text == "nothing\n"

@@ -127,10 +127,11 @@ class SparkApplication:
             There is no context (any more).
         """
         shared = self._require_context()
+        tag = kernel_tag(self.gateway_for_kernel()[1]) if shared.version >= (3, 5) else ""
         with self._lock:
             if self._r_backend is None:
                 shared.give_fresh_session()  # SparkR takes the default session
-                self._r_backend = _RBackend(self._jvm)
+                self._r_backend = _RBackend(self._jvm, self._jsc.sc(), tag)
             return self._r_backend.port, self._r_backend.secret
 
     def close_kernel(self) -> str:
@@ -338,9 +339,15 @@ class _KernelGateway:
 class _RBackend:
     """What SparkR talks to (``org.apache.spark.api.r.RBackend``, private to Spark, tried on 3.5.9)."""
 
-    def __init__(self, jvm: Any) -> None:
+    def __init__(self, jvm: Any, sc: Any, tag: str) -> None:
         self._backend = jvm.org.apache.spark.api.r.RBackend()
-        bound = self._backend.init()
+        if tag:
+            sc.addJobTag(tag)  # its threads, on which R's calls run, have it from the one that starts them
+        try:
+            bound = self._backend.init()
+        finally:
+            if tag:
+                sc.removeJobTag(tag)
         self.port: int = bound._1()
         self.secret: str = bound._2().secret()
 

@@ -143,10 +143,14 @@ async def test_a_notebook_in_r_and_the_application_s_spark(tmp_path: Path) -> No
         application = await value("application()")
         assert await value("call(sql('select 7'), 'count')") == "1"
         assert "nothing_of_this_name" in (await run("sql('select nothing_of_this_name')")).error
+        tags = "call(call(spark, 'sparkContext'), 'getLocalProperty', 'spark.job.tags')"
+        tag = await value(tags)
+        assert tag.startswith('"sparkkernels-kernel-') and "," not in tag
         for _ in range(2):
             interrupted = await notebook.interrupted(JOB)
             assert interrupted.status != "ok" and interrupted.seconds < 5
             assert await value("call(sql('select 7'), 'count')") == "1"  # not the answer to the last one
+            assert await value(tags) == tag
         left = "call(call(spark, 'catalog'), 'tableExists', 'mine')"
         await run("call(call(spark, 'range', 5L), 'createOrReplaceTempView', 'mine')")
         assert await value(left) == "TRUE"
@@ -156,6 +160,7 @@ async def test_a_notebook_in_r_and_the_application_s_spark(tmp_path: Path) -> No
         assert "object 'x' not found" in (await run("x")).error
         await run(CALL)
         assert (await value("application()"), await value(left)) == (application, "FALSE")
+        assert await value(tags) != tag
 
         # a user's stop: the next kernel has another application
         await run("call(call(spark, 'sparkContext'), 'stop')")

@@ -39,10 +39,8 @@ local({
   # Sessions of SparkR begin when there is a Spark; it would start another one for want of it.
   begin_when_ready <- function(namespace) {
     begin <- namespace$sparkR.session
-    body(begin) <- bquote({
-      .(wait_for_spark)()
-      .(body(begin))
-    })
+    environment(begin) <- list2env(list(wait_for_spark = wait_for_spark), parent = namespace)
+    body(begin) <- call("{", quote(wait_for_spark()), body(begin))
     rebind(namespace, "sparkR.session", begin)
   }
 
@@ -66,9 +64,7 @@ local({
   })
 
   session <- NULL
-  shared <- attach(NULL, name = "sparkkernels")
-  makeActiveBinding("spark", function(value) {
-    if (!missing(value)) stop("`spark` is the application's session; choose another name.", call. = FALSE)
+  spark_session <- function() {
     if (is.null(session)) {
       if (!requireNamespace("SparkR", quietly = TRUE)) {
         stop(
@@ -79,7 +75,12 @@ local({
       session <<- SparkR::sparkR.session()
     }
     session
-  }, shared)
+  }
+
+  # On the search path, where a user's own variable of this name goes first. `spark <<- x` ends there as well.
+  makeActiveBinding("spark", function(value) {
+    if (missing(value)) spark_session() else stop("`spark` is the application's session.", call. = FALSE)
+  }, attach(NULL, name = "sparkkernels"))
 })
 
 IRkernel::main()

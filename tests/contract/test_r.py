@@ -184,6 +184,7 @@ async def test_without_sparkr_the_kernel_works_as_r_and_says_what_to_install(tmp
         install(tmp_path / "library")
         used = await notebook.run(f"rm(spark); .libPaths('{tmp_path}/library'); spark")
         assert "This kernel was started without Spark." in used.error
+        assert "is the application's session" in (await notebook.run("spark <<- 1")).error
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ def test_the_installed_launchers_are_in_it(tmp_path: Path) -> None:
     assert "__main__.py" in names
     assert "sparkkernels_supervisor/__init__.py" in names
     assert "sparkkernels_python/__init__.py" in names
+    assert "sparkkernels_r/kernel.R" in names
 
 
 def test_a_missing_package_is_named() -> None:

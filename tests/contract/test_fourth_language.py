@@ -15,7 +15,7 @@ async def test_a_kernel_that_knows_nothing_of_spark_runs_is_interrupted_and_rest
     async with running(write_kernelspec("bash", argv=ARGV)) as (manager, client):
         assert (await run(client, "x=6; echo $((x * 7))")).text == "42\n"
         cell = asyncio.ensure_future(run(client, "echo at work; sleep 600"))
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.3)
         begun = time.monotonic()
         await manager.interrupt_kernel()
         assert "at work" in (await cell).text and time.monotonic() - begun < HANG_S

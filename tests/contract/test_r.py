@@ -93,12 +93,12 @@ class RNotebook:
         assert result.status == "ok", result.error
         return result.value
 
-    async def interrupted(self, code: str) -> Result:
-        """Run a cell, interrupt it once it says that it is at work, and return how it ended."""
+    async def interrupted(self, code: str, after_s: float = 0.1) -> Result:
+        """Run a cell, interrupt it some time after it says that it is at work, and return how it ended."""
         at_work = asyncio.Event()
         cell = asyncio.ensure_future(self.run(code, at_work=at_work))
         await asyncio.wait_for(at_work.wait(), LIMIT_S)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(after_s)
         begun = time.monotonic()
         await self.manager.interrupt_kernel()
         result = await cell
@@ -147,7 +147,7 @@ async def test_a_notebook_in_r_and_the_application_s_spark(tmp_path: Path) -> No
         tag = await value(tags)
         assert tag.startswith('"sparkkernels-kernel-') and "," not in tag
         for _ in range(2):
-            interrupted = await notebook.interrupted(JOB)
+            interrupted = await notebook.interrupted(JOB, after_s=0.5)
             assert interrupted.status != "ok" and interrupted.seconds < 5
             assert await value("call(sql('select 7'), 'count')") == "1"  # not the answer to the last one
             assert await value(tags) == tag

@@ -9,12 +9,13 @@ import sys
 import sysconfig
 from pathlib import Path
 
+from sparkkernels.cluster import bundle
+
 ROOT = Path(__file__).resolve().parents[2]
 #: What is copied of the product: the launchers are found beside it, as where they are installed.
 PACKAGES = (
     ROOT / "sparkkernels",
-    ROOT / "launchers" / "sparkkernels_supervisor",
-    ROOT / "launchers" / "sparkkernels_python",
+    *(ROOT / "launchers" / package for package in bundle.PACKAGES),
 )
 #: Parts of an installation that nobody needs here.
 LEFT_OUT = ("site-packages", "test", "idlelib", "tkinter", "turtledemo", "ensurepip", "config-*")

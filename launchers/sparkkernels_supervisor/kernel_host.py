@@ -179,7 +179,7 @@ class KernelHost:
         if kernel is not self.kernel:
             return
         if kernel.state == "running":
-            if self._reset is not None and self._is_resetting:
+            if self._reset is not None and not self._reset.done():
                 self._reset.add_done_callback(lambda _: self._up_after_reset(kernel))
                 return
             self._connect_waiting()

@@ -6,6 +6,16 @@ import shutil
 import subprocess
 from pathlib import Path
 
+#: The first cell of a notebook: short names for what the tests call.
+BEGIN = """
+library(SparkR)
+call <- sparkR.callJMethod
+sql <- function(text) call(spark, "sql", text)
+application <- function() call(call(spark, "sparkContext"), "applicationId")
+"""
+#: A Spark job that takes far longer than anybody waits.
+JOB = 'message("at work"); call(sql("select sum(hash(id)) from range(0, 1000000000000, 1, 2)"), "head")'
+
 
 def install(library: Path) -> None:
     """Install it into a library of R."""

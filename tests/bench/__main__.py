@@ -87,7 +87,7 @@ def bare_submit(spark_home: str, directory: Path, archive: str | None) -> float:
 
 async def ours(figures: Figures, cluster: Cluster) -> None:
     """One kernel on YARN from its start to its end."""
-    quiet()
+    await asyncio.to_thread(quiet)
     begun = time.perf_counter()
     async with kernel("bench-yarn") as (running, first):
         figures.add("start to first result of 1+1", first)
@@ -107,7 +107,7 @@ async def ours(figures: Figures, cluster: Cluster) -> None:
 async def restart(figures: Figures, running: Kernel, kind: str) -> None:
     """A restart that keeps the application, or takes a new one because it is gone."""
     application_id = running.application_id
-    quiet()
+    await asyncio.to_thread(quiet)
     begun = time.perf_counter()
     figures.add(f"{kind} restart to first result of 1+1", await running.restart())
     await running.run(SPARK_JOB)

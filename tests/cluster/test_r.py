@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.backend_client import archive
+from tests.backend_client import BEGIN, JOB, archive
 
 from .conftest import Kernels, until
 from .harness import Cluster
@@ -23,14 +23,7 @@ CONF = {
     "spark.executor.cores": "2",
     "spark.dynamicAllocation.maxExecutors": "1",
 }
-BEGIN = """
-library(SparkR)
-call <- sparkR.callJMethod
-sql <- function(text) call(spark, "sql", text)
-"""
 ROWS = 'call(sql("select distinct id % 7 from range(0, 1000, 1, 4)"), "count")'
-JOB = 'message("at work"); call(sql("select sum(hash(id)) from range(0, 1000000000000, 1, 2)"), "head")'
-APPLICATION = 'cat(call(call(spark, "sparkContext"), "applicationId"))'
 PORT = 'cat(Sys.getenv("EXISTING_SPARKR_BACKEND_PORT"))'
 
 
@@ -42,7 +35,7 @@ async def test_a_notebook_in_r_computes_on_the_cluster_is_interrupted_restarted_
         assert (await notebook.ok('cat(nchar("\u00e9"), "\u00e9")')).stdout == "1 \u00e9"
         await notebook.ok(BEGIN)
         first = notebook.application_id
-        assert (await notebook.ok(APPLICATION)).stdout == first
+        assert (await notebook.ok("cat(application())")).stdout == first
         assert (await notebook.ok(ROWS)).value == "[1] 7"  # on an executor that is there from now on
         interrupted = await notebook.interrupted(JOB, "at work", after_s=2)
         assert interrupted.status != "ok" and interrupted.seconds < 5
@@ -53,7 +46,7 @@ async def test_a_notebook_in_r_computes_on_the_cluster_is_interrupted_restarted_
         await notebook.restart()
         assert "could not find function" in (await notebook.run(ROWS)).evalue
         await notebook.ok(BEGIN)
-        assert (await notebook.ok(APPLICATION)).stdout == first
+        assert (await notebook.ok("cat(application())")).stdout == first
         assert (await notebook.ok(ROWS)).value == "[1] 7"
         await until(lambda: not listens(port), "the old kernel's backend is closed")
 

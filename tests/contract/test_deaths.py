@@ -13,7 +13,11 @@ from typing import Any
 
 import pytest
 from jupyter_client.ioloop.manager import AsyncIOLoopKernelManager
+from jupyter_client.manager import AsyncKernelManager
 from traitlets.config import Config
+
+from sparkkernels import ApplicationFailed, SubmitError
+from sparkkernels.cluster.local import LocalSubmission
 
 from .kernels import ECHO, HANG_S, IPYKERNEL, becomes, client_of, run, running, write_kernelspec
 
@@ -151,3 +155,19 @@ async def test_a_manager_that_gives_up_leaves_nothing(caplog: pytest.LogCaptureF
     await heard.is_dead_and_gone()
     assert heard.restarts == 1
     await heard.manager.shutdown_kernel()
+
+
+@pytest.mark.parametrize("hint", ["", "Ask the administrator."])
+async def test_an_application_that_ended_says_more_than_the_submit_that_saw_it(
+    monkeypatch: pytest.MonkeyPatch, hint: str
+) -> None:
+    """Of an application that fails at once spark-submit may say its exit code before YARN says the reason."""
+
+    def sees_it_fail(submission: LocalSubmission) -> str:
+        raise SubmitError("spark-submit failed with exit code 1.", hint=hint)
+
+    monkeypatch.setattr(LocalSubmission, "wait", sees_it_fail)
+    manager = AsyncKernelManager(kernel_name=write_kernelspec(python="/bin/false"))
+    expected = SubmitError if hint else ApplicationFailed  # a submit that knows the reason is believed
+    with pytest.raises(expected, match="failed with exit code 1" if hint else "ended before its kernel"):
+        await manager.start_kernel()

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from pathlib import Path
 
-from .kernels import HANG_S, run, running, write_kernelspec
+from .kernels import HANG_S, becomes, run, running, write_kernelspec
 
 ARGV = (sys.executable, "-m", "bash_kernel", "-f", "{connection_file}")
 
 
-async def test_a_kernel_that_knows_nothing_of_spark_runs_is_interrupted_and_restarted() -> None:
+async def test_a_kernel_that_knows_nothing_of_spark_runs_is_interrupted_and_restarted(tmp_path: Path) -> None:
     async with running(write_kernelspec("bash", argv=ARGV)) as (manager, client):
         assert (await run(client, "x=6; echo $((x * 7))")).text == "42\n"
-        cell = asyncio.ensure_future(run(client, "echo at work; sleep 600"))
-        await asyncio.sleep(0.3)
+        cell = asyncio.ensure_future(run(client, f"echo at work; touch '{tmp_path}/begun'; sleep 600"))
+        await becomes((tmp_path / "begun").exists)
         begun = time.monotonic()
         await manager.interrupt_kernel()
         assert "at work" in (await cell).text and time.monotonic() - begun < HANG_S

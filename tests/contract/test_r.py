@@ -19,7 +19,7 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 
 from sparkkernels import ApplicationFailed, ConfigurationError
-from tests.backend_client import install
+from tests.backend_client import BEGIN, JOB, install
 
 from .kernels import becomes, running, write_kernelspec
 
@@ -30,13 +30,6 @@ SMALL = {
     "spark.driver.memory": "512m",
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
 }
-CALL = """
-library(SparkR)
-call <- sparkR.callJMethod
-sql <- function(text) call(spark, "sql", text)
-application <- function() call(call(spark, "sparkContext"), "applicationId")
-"""
-JOB = 'message("at work"); call(sql("select sum(hash(id)) from range(0, 1000000000000, 1, 2)"), "head")'
 
 
 @dataclass
@@ -139,7 +132,7 @@ async def test_a_notebook_in_r_and_the_application_s_spark(tmp_path: Path) -> No
 
         # Spark, from the first use on
         assert await value("class(spark)") == '"jobj"'
-        await run(CALL)
+        await run(BEGIN)
         application = await value("application()")
         assert await value("call(sql('select 7'), 'count')") == "1"
         assert "nothing_of_this_name" in (await run("sql('select nothing_of_this_name')")).error
@@ -158,7 +151,7 @@ async def test_a_notebook_in_r_and_the_application_s_spark(tmp_path: Path) -> No
         # a warm restart: the same application, a session in which nobody was
         await notebook.restart()
         assert "object 'x' not found" in (await run("x")).error
-        await run(CALL)
+        await run(BEGIN)
         assert (await value("application()"), await value(left)) == (application, "FALSE")
         assert await value(tags) != tag
 
@@ -167,7 +160,7 @@ async def test_a_notebook_in_r_and_the_application_s_spark(tmp_path: Path) -> No
         link: Any = manager.provisioner
         await becomes(lambda: link._link.context.state == "stopped")
         await notebook.restart()
-        await run(CALL)
+        await run(BEGIN)
         assert await value("application()") != application
 
         # R killed by itself is what the provisioner sees

@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+from tests.free_ports import free_port
+
 from .conftest import LIMIT_S, until
 
 
@@ -22,8 +24,7 @@ async def jupyter_server(
 ) -> AsyncIterator[tuple[subprocess.Popen[bytes], Callable[[str, dict[str, str]], Any]]]:
     """A stock server with its own runtime directory, and a way to POST to it; what it said is printed."""
     environment = {**os.environ, "JUPYTER_RUNTIME_DIR": str(runtime)}
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root"]
     command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token=secret"]
     with log.open("wb") as output:

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ import pytest
 
 from sparkkernels.cluster.yarn import QUEUES_S
 from sparkkernels.errors import ResourceManagerUnavailable, SparkKernelError, SubmitError
+from tests.free_ports import free_port
 from tests.leaks import Leaks
 
 from .conftest import FINAL, LIMIT_S, Kernels, install, until
@@ -53,13 +53,6 @@ def log(staged: Cluster) -> Iterator[Deaths]:
     """The deaths that the log tells of."""
     with deaths_told() as told:
         yield told
-
-
-def free_port() -> int:
-    """A port that nobody has."""
-    with socket.create_server(("0.0.0.0", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
 
 
 async def printing_goes_on(kernels: Kernels, seconds: float, *, reset: bool) -> None:

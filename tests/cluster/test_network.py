@@ -6,7 +6,6 @@ import asyncio
 import functools
 import os
 import re
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sparkkernels.errors import ApplicationFailed
+from tests.free_ports import free_port
 
 from .conftest import Kernels, in_use, install, until
 from .failed_start import failed_start
@@ -173,8 +173,7 @@ async def test_a_kernel_that_is_preempted_and_one_whose_worker_is_lost_are_told_
 
 
 async def test_the_relay_listens_where_the_administrator_says(staged: Cluster, kernels: Kernels) -> None:
-    with socket.create_server(("0.0.0.0", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     async with kernels(relay_port=port, relay_addresses=[staged.host_address]) as notebook:
         assert (await notebook.ok("6 * 7")).value == "42"
         assert f"'{staged.host_address}:{port}'" in (await notebook.ok(CONNECTED)).value

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,10 +16,11 @@ from typing import Any
 import requests
 import websocket
 
+from tests.free_ports import free_port
+
 from .kernels import HANG_S
 
 TOKEN = "a-token-of-the-tests"
-PORTS_TRIED, PORT_TAKEN = 5, "is already in use"
 
 
 class Server:
@@ -38,16 +38,11 @@ class Server:
 
     def __init__(self, directory: Path, *options: str, root: Path | None = None) -> None:
         self.log = directory / f"server-{uuid.uuid4().hex}.log"
-        for _ in range(PORTS_TRIED):
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                port = free.getsockname()[1]
-            self.url = f"http://127.0.0.1:{port}"
-            self._socket_url = f"ws://127.0.0.1:{port}"
-            self._process = self._start(directory, port, root or directory, options)
-            wait_until(lambda: self._process.poll() is not None or self._answers())
-            # Somebody's outgoing connection may have got the port in between.
-            if self._process.poll() is None or PORT_TAKEN not in self.log.read_text():
-                break
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self._socket_url = f"ws://127.0.0.1:{port}"
+        self._process = self._start(directory, port, root or directory, options)
+        wait_until(lambda: self._process.poll() is not None or self._answers())
         assert self._process.poll() is None, self.log.read_text()
 
     def _start(

@@ -33,6 +33,7 @@ from sparkkernels_supervisor.frames import (
     encode,
     encode_json,
 )
+from tests.free_ports import free_port
 
 from .impostor import KERNEL_ID, Dialled, claim, hello, port_of, refusal, register
 from .kernels import ECHO, HANG_S, becomes, run, running, write_kernelspec
@@ -260,8 +261,7 @@ async def test_a_supervisor_of_another_process_comes_back_with_its_secret_alone(
 @pytest.mark.usefixtures("link")
 async def test_the_port_of_another_process_is_opened_again_and_used_for_new_kernels_too(hub: Hub) -> None:
     own = make_certificate(datetime.datetime.now(datetime.UTC))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        wanted = free.getsockname()[1]
+    wanted = free_port()
     first = await hub.listen("127.0.0.1", wanted, own)
     assert (first.port, first.fingerprint) == (wanted, own.fingerprint)
     assert await hub.listen("127.0.0.1", wanted) == await hub.listen("127.0.0.1", 0) == first

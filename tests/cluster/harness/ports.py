@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import errno
-import random
 import socket
 from collections.abc import Iterable
-from pathlib import Path
 from types import TracebackType
 
+from tests import free_ports
 from tests.cluster.harness.errors import HarnessError
-
-_LOWEST = 10_000
-_ATTEMPTS = 500
 
 
 class Reservation:
@@ -42,7 +38,7 @@ class Reservation:
     def __init__(self, names: Iterable[str]) -> None:
         self.ports: dict[str, int] = {}
         self._sockets: list[socket.socket] = []
-        candidates = random.sample(range(_LOWEST, _ephemeral_start()), _ATTEMPTS)
+        candidates = free_ports.candidates()
         for name in names:
             self.ports[name] = self._reserve(candidates)
 
@@ -50,7 +46,7 @@ class Reservation:
         """Bind the next candidate that is free on every address, this machine's other clusters included."""
         while candidates:
             port = candidates.pop()
-            if _is_taken(port):
+            if free_ports.is_taken(port):
                 continue
             reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             self._sockets.append(reserved)
@@ -64,7 +60,9 @@ class Reservation:
             else:
                 return port
         self.release()
-        raise HarnessError(f"There is no free TCP port between {_LOWEST} and {_ephemeral_start()}.")
+        raise HarnessError(
+            f"There is no free TCP port between {free_ports.LOWEST} and {free_ports.ephemeral_start()}."
+        )
 
     def release(self) -> None:
         """Give the ports up."""
@@ -82,23 +80,3 @@ class Reservation:
         traceback: TracebackType | None,
     ) -> None:
         self.release()
-
-
-def _is_taken(port: int) -> bool:
-    """Tell whether the port is bound at all, be it with SO_REUSEADDR: another reservation is, too."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        try:
-            probe.bind(("0.0.0.0", port))
-        except OSError:
-            return True
-    return False
-
-
-def _ephemeral_start() -> int:
-    """Give the first port that the kernel hands out by itself; ip(7)."""
-    try:
-        start = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    except (OSError, ValueError, IndexError):
-        start = 32_768
-    # Where an administrator gave the whole range to the kernel there is nothing below it to choose from.
-    return start if start >= _LOWEST + 2 * _ATTEMPTS else 61_000

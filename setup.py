@@ -72,6 +72,7 @@ setup(
             "setuptools; python_version >= '3.12'",
         ],
         "kerberos": ["krb5>=0.7", "requests-kerberos>=0.15"],
+        "scala": ["toree>=0.5,<0.6"],
         "test": [
             "bash_kernel",
             "jupyter_console",
@@ -87,6 +88,7 @@ setup(
             "pytest-asyncio>=1",
             "pytest-timeout",
             "ruff",
+            "toree>=0.5,<0.6",
             "types-requests",
             "websocket-client",
         ],

@@ -71,6 +71,7 @@ HARMLESS = frozenset(
         "spark.yarn.max.executor.failures", "spark.ui.showConsoleProgress", "spark.ui.retainedJobs",
         "spark.ui.retainedStages", "spark.ui.retainedTasks", "spark.ui.retainedDeadExecutors",
         "spark.ui.consoleProgress.update.interval",
+        "spark.repl.class.outputDir",
     }
 )  # fmt: skip
 

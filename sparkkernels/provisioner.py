@@ -299,6 +299,8 @@ class SparkProvisioner(Starting, KernelProvisionerBase):  # type: ignore[metacla
             spark_home=self.spark_home,
             spark_context=self.spark_context,
             spark_conf=dict(self.spark_conf),
+            jars=tuple(self.jars),
+            scala_version=self.scala_version,
             queue=self.queue,
             proxy_user=self._identity.proxy_user if self._identity else None,
             name=f"{self.kernel_spec.display_name} {self.kernel_id[:8]}",

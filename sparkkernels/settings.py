@@ -90,6 +90,15 @@ class Settings(LoggingConfigurable):
         " of the submit helper. Without any, all that is not refused to everybody where kernels run as the"
         " server's own account, and nothing elsewhere.",
     ).tag(config=True)
+    jars: List[str] = List(
+        Unicode(),
+        help="Jars of the application: absolute paths of files on this host, put on the cluster's file system"
+        " once and named there by their content's hash. Added to those in the Spark setting spark.jars.",
+    ).tag(config=True)
+    scala_version = Unicode(
+        help="The Scala that the kernel's jars were built for, like 2.12: a Spark with another one is refused"
+        " before anything is submitted. By default nothing is checked."
+    ).tag(config=True)
     spark_context = Enum(
         ["eager", "none"],
         "eager",

@@ -15,6 +15,9 @@ ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 QUEUE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*\Z")
 CONF_NAME = re.compile(r"spark\.[A-Za-z0-9_.\-]+\Z")
 USER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,63}\Z", re.ASCII)
+SCALA_VERSION = re.compile(r"[0-9]+\.[0-9]+\Z", re.ASCII)
+#: An absolute path that Spark's lists of files take as it is: no list, pattern or fragment in it.
+JAR = re.compile(r"/[^,*?\[\]{}\\#]*\.jar\Z")
 MASTER = re.compile(r"(yarn|local|local\[(\*|[1-9][0-9]*)\])\Z")
 
 
@@ -42,6 +45,10 @@ class LaunchSpec:
         ``eager`` (at once, in the background) or ``none`` (local backend only).
     spark_conf : mapping of str to str
         Spark settings of the person or administrator; they win over the package's own.
+    jars : tuple of str
+        Absolute paths of files on this host that the application's JVMs get.
+    scala_version : str
+        The Scala that they were built for, like ``2.12``; "" when it does not matter.
     queue : str or None
         YARN queue, None for the cluster's default.
     proxy_user : str or None
@@ -67,6 +74,8 @@ class LaunchSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     spark_context: str = "eager"
     spark_conf: Mapping[str, str] = field(default_factory=dict)
+    jars: tuple[str, ...] = ()
+    scala_version: str = ""
     queue: str | None = None
     proxy_user: str | None = None
     name: str = "Jupyter kernel"
@@ -102,6 +111,7 @@ class LaunchSpec:
                 " or at the latest by the ResourceManager's liveness limit.",
                 hint="Use spark_context=eager, or master=local[*] for a kernel without Spark.",
             )
+        self._check_jars()
         if self.proxy_user is not None and not USER_NAME.match(self.proxy_user):
             raise ConfigurationError(
                 "The user's name is not one that a cluster knows: up to 64 letters, digits, dots and dashes.",
@@ -123,6 +133,30 @@ class LaunchSpec:
         for what in ("launch_timeout_s", "registration_timeout_s", "orphan_timeout_s"):
             if not 0 < getattr(self, what) < math.inf:
                 raise ConfigurationError(f"{what} must be a number of seconds and more than 0.")
+
+    def _check_jars(self) -> None:
+        for jar in self.jars:
+            if not isinstance(jar, str) or not JAR.match(jar) or not jar.isprintable():
+                raise ConfigurationError(
+                    f"The kernel's jar {jar!r} is not the absolute path of a .jar file of this host.",
+                    hint="A jar that is elsewhere belongs into the Spark setting spark.jars; characters that"
+                    " Spark gives a meaning (,*?[]{}\\#) must not be in the path.",
+                )
+        names = [jar.rpartition("/")[2] for jar in self.jars]
+        if len(set(names)) < len(names):
+            raise ConfigurationError(
+                "Two of the kernel's jars have the same file name, and YARN would take one of them only.",
+                hint="Rename one of them, and correct `jars`.",
+            )
+        if self.jars and self.spark_context == "none":
+            raise ConfigurationError(
+                "A kernel with spark_context=none has no JVM, so `jars` means nothing to it.",
+                hint="Remove `jars`, or use spark_context=eager.",
+            )
+        if self.scala_version and not SCALA_VERSION.match(self.scala_version):
+            raise ConfigurationError(
+                f"scala_version is {self.scala_version!r}; it must be a version like 2.12, or left out."
+            )
 
 
 def check_kernel_id(kernel_id: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 import uuid
 from collections.abc import Iterable
@@ -11,7 +12,9 @@ from pathlib import Path
 from jupyter_core.paths import ENV_JUPYTER_PATH, jupyter_data_dir
 
 from ..cluster.command import refuse_forced
+from ..cluster.spark_home import check_scala, inspect_spark_home
 from ..errors import ConfigurationError
+from ..settings import Settings
 from ..spec import MASTER, LaunchSpec
 from . import kernelspec
 from .languages import LANGUAGES, check_python, language
@@ -68,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
     kernel = language(options.language)
     if not MASTER.match(options.master):
         raise ConfigurationError(f"--master {options.master!r} is not one of yarn, local[*] and local[N].")
-    spark_conf = pairs(options.conf, "--conf")
+    spark_conf = {**kernel.spark_conf, **pairs(options.conf, "--conf")}
     env = pairs(options.env, "--env")
     launch = LaunchSpec(
         kernel_id=str(uuid.uuid4()),
@@ -79,6 +82,7 @@ def run(options: argparse.Namespace) -> None:
         env=env,
         spark_conf=spark_conf,
         queue=options.queue,
+        scala_version=kernel.scala_version,
     )
     refuse_forced(launch)
     kind = "yarn" if launch.is_yarn else "local"
@@ -96,6 +100,9 @@ def run(options: argparse.Namespace) -> None:
     python = check_python(options.python, local=not launch.is_yarn)
     if not launch.is_yarn:
         kernel.check_local(python)
+    check_scala_here(launch.scala_version)
+    # What is given here is checked by now; what is missing of this machine's is said last.
+    jars = dataclasses.replace(launch, jars=tuple(kernel.jars())).jars
 
     directory = destination(options, name)
     kernelspec.check_replaceable(directory)
@@ -109,11 +116,28 @@ def run(options: argparse.Namespace) -> None:
             spark_conf=spark_conf,
             env=env,
             queue=launch.queue,
+            jars=jars,
         ),
     )
     print(f"Installed {name} ({display_name}): {path}")
     for line in next_steps(name, on_yarn=launch.is_yarn):
         print(line)
+
+
+def check_scala_here(wanted: str) -> None:
+    """Refuse what this machine's Spark can't run; where there is none yet, a kernel's start looks again.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    if not wanted:
+        return
+    try:
+        home = inspect_spark_home(Settings().spark_home)
+    except ConfigurationError:
+        return
+    check_scala(home, wanted)
 
 
 def next_steps(name: str, *, on_yarn: bool) -> list[str]:

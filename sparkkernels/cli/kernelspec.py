@@ -6,7 +6,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ def kernel_json(
     spark_conf: Mapping[str, str],
     env: Mapping[str, str],
     queue: str | None = None,
+    jars: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The content of a kernel.json.
 
@@ -46,10 +47,14 @@ def kernel_json(
         The kernel's environment.
     queue : str, optional
         YARN queue.
+    jars : sequence of str
+        Files of this machine that every kernel gets.
     """
     config: dict[str, Any] = {"master": master, "python": python, "spark_conf": dict(spark_conf)}
     if queue is not None:
         config["queue"] = queue
+    if jars:
+        config |= {"jars": list(jars), "scala_version": language.scala_version}
     return {
         "argv": language.argv(python),
         "display_name": display_name,

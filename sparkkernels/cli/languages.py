@@ -6,11 +6,12 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import ConfigurationError
+from .scala_jars import SCALA_VERSION, scala_jars
 
 #: Run by the interpreter of a local kernel: is it new enough, and has it a kernel?
 _PROBE = """
@@ -38,6 +39,13 @@ class Language:
     check_local : callable
         Called with the Python of a local kernel; raises ``ConfigurationError`` when the kernel can't run
         on this machine.
+    jars : callable
+        Paths of the jars that its kernels need, on this machine; raises ``ConfigurationError`` when one is
+        missing.
+    scala_version : str
+        What they were built for; "" when there are none.
+    spark_conf : mapping of str to str
+        Spark settings that it needs.
     """
 
     name: str
@@ -45,6 +53,9 @@ class Language:
     launcher: str
     metadata: dict[str, Any]
     check_local: Callable[[str], None]
+    jars: Callable[[], list[str]] = list
+    scala_version: str = ""
+    spark_conf: Mapping[str, str] = field(default_factory=dict)
 
     def argv(self, python: str) -> list[str]:
         """The kernel's command, run by the supervisor where the kernel lives."""
@@ -108,6 +119,10 @@ def _check_r_kernel(python: str) -> None:
         )
 
 
+def _check_scala_kernel(python: str) -> None:
+    _has_ipykernel(python)
+
+
 def _has_ipykernel(python: str) -> bool:
     """Whether this interpreter, which must be new enough, has it."""
     output = _output([shutil.which(python) or python, "-c", _PROBE])
@@ -151,4 +166,15 @@ R = Language(
     metadata={},  # IRkernel has no CURVE
     check_local=_check_r_kernel,
 )
-LANGUAGES = {one.name: one for one in (PYTHON, R)}
+SCALA = Language(
+    name="scala",
+    jupyter_name="scala",
+    launcher="sparkkernels_scala",
+    metadata={},  # Toree has no CURVE
+    check_local=_check_scala_kernel,
+    jars=scala_jars,
+    scala_version=SCALA_VERSION,
+    # Where executors get the classes of cells from; what is there is the kernel's own affair.
+    spark_conf={"spark.repl.class.outputDir": "sparkkernels-repl"},
+)
+LANGUAGES = {one.name: one for one in (PYTHON, R, SCALA)}

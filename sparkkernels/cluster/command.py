@@ -110,6 +110,7 @@ def yarn_conf(
     version: str,
     is_secure: bool = False,
     jvm_options: str = "",
+    jars: Sequence[str] = (),
 ) -> dict[str, str]:
     """What a submit to YARN sets, over what spark-defaults.conf sets.
 
@@ -126,6 +127,8 @@ def yarn_conf(
         Whether the cluster uses Kerberos.
     jvm_options : str
         More of the driver's and the executors' own, in front of everybody else's.
+    jars : sequence of str
+        The spec's, where they are now: URIs of staged ones, paths of others.
     """
     ours = dict(YARN_DEFAULTS) | (SECURE_DEFAULTS if is_secure else {})
     if jvm_options:
@@ -142,6 +145,7 @@ def yarn_conf(
     # The context, the kernel and the executors must run the same Python.
     conf |= {"spark.pyspark.python": spec.python, "spark.pyspark.driver.python": spec.python}
     conf |= spec.spark_conf
+    conf |= _with_jars(jars, defaults, conf)
     conf |= {"spark.yarn.maxAppAttempts": "1", "spark.yarn.submit.waitAppCompletion": "false"}
     if spec.tags:
         conf["spark.yarn.tags"] = ",".join(spec.tags)
@@ -226,7 +230,15 @@ def local_conf(spec: LaunchSpec, defaults: Mapping[str, str], directory: Path) -
     if "spark.local.dir" not in defaults:
         conf["spark.local.dir"] = str(directory / "tmp")
     conf |= {"spark.pyspark.python": spec.python, "spark.pyspark.driver.python": spec.python}
-    return conf | dict(spec.spark_conf)
+    conf |= spec.spark_conf
+    return conf | _with_jars(spec.jars, defaults, conf)
+
+
+def _with_jars(jars: Sequence[str], *layers: Mapping[str, str]) -> dict[str, str]:
+    """``spark.jars`` with these in addition to those of the layers, of which later ones win."""
+    effective = {name: value for layer in layers for name, value in layer.items()}
+    others = [effective["spark.jars"]] if effective.get("spark.jars") else []
+    return {"spark.jars": ",".join([*others, *jars])} if jars else {}
 
 
 def local_command(

@@ -34,9 +34,10 @@ from .command import (
     plain_command,
     refuse_forced,
 )
+from .jars import read_jars
 from .local_files import directory_prefix, read_tail, sweep, take_lock
 from .processes import end_all, has_exited, members
-from .spark_home import find_java, inspect_spark_home, read_spark_defaults
+from .spark_home import check_scala, find_java, inspect_spark_home, read_spark_defaults
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +191,8 @@ class LocalBackend(Backend):
         refuse_forced(spec)
         launchers_bundle()
         if spec.spark_context != "none":
-            inspect_spark_home(spec.spark_home)
+            check_scala(inspect_spark_home(spec.spark_home), spec.scala_version)
+            read_jars(spec.jars)
             find_java(self.environ)
 
     def submit(

@@ -18,9 +18,14 @@ from ..errors import ConfigurationError
 
 RELEASE_LINE = re.compile(r"Spark (\d+\.\d+\S*)")
 CORE_JAR = re.compile(r"spark-core_[\d.]+-(\d+\.\d+\S*)\.jar\Z")
+SCALA_JAR = re.compile(r"scala-library-(\d+\.\d+)\.\S*jar\Z")
 
 #: The first supported version, and the first one that is not.
 SUPPORTED = ((3, 4), (5, 0))
+#: Which releases have this Scala, and what is to be said to those who want another.
+SPARKS_BY_SCALA = {
+    "2.12": ", as 3.4 and 3.5 are; Spark 4 is for 2.13, on which no release of Toree runs (docs/scala.md)"
+}
 JAVA_TIMEOUT_S = 30.0
 SPARK_HOME_HINT = "Set SPARK_HOME (or the trait spark_home) to a Spark distribution, best 3.5."
 JAVA_HINT = "Set JAVA_HOME to a Java 17 runtime, or `pip install 'sparkkernels[local]'`, which brings one."
@@ -72,6 +77,33 @@ def spark_version(release: str, jar_names: list[str]) -> str | None:
     if line:
         return line[1]
     return next((found[1] for found in map(CORE_JAR.match, sorted(jar_names)) if found), None)
+
+
+def check_scala(home: SparkHome, wanted: str) -> None:
+    """Refuse a Spark whose Scala is not the one that a kernel's jars were built for.
+
+    What stands in for its jars on the cluster (``spark.yarn.jars``, ``spark.yarn.archive``) is of the same
+    Spark: the one that submits and the one that runs must not differ.
+
+    Parameters
+    ----------
+    home : SparkHome
+    wanted : str
+        Like ``2.12``; "" when it does not matter.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    libraries = map(SCALA_JAR.match, sorted(jar.name for jar in home.jars.glob("scala-library-*.jar")))
+    found = [library[1] for library in libraries if library]
+    if wanted and wanted not in found:
+        scala = f"has Scala {found[0]}" if found else "has no Scala library among its jars"
+        raise ConfigurationError(
+            f"This kernel needs a Spark for Scala {wanted}, and Spark {home.version} in {home.path} {scala}.",
+            hint=f"Set SPARK_HOME (or the trait spark_home) to a Spark for Scala {wanted}"
+            f"{SPARKS_BY_SCALA.get(wanted, '')}.",
+        )
 
 
 def is_supported(version: str) -> bool:

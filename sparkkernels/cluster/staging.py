@@ -6,9 +6,11 @@ if nobody but the administrators named for it could have put something there (:f
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 import posixpath
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Collection, Sequence
@@ -18,6 +20,7 @@ from pathlib import Path
 from ..errors import NotAllowed, SparkKernelError
 from .bundle import Bundle
 from .filesystem import FileStatus, FileSystem
+from .jars import Jar, digest_of, staged_name
 from .spark_home import SparkHome
 
 log = logging.getLogger(__name__)
@@ -37,12 +40,18 @@ class Staged:
         URI of Spark's jars.
     bundle : str or None
         URI of the launchers.
+    jars : dict of Path to str
+        URIs of the kernel's own jars, by their paths here.
+    own_root : str
+        The root, when it is in the user's own home; "" for another's.
     warnings : list of str
         What to tell the user: starts will be slow, or a root was not used.
     """
 
     archive: str | None = None
     bundle: str | None = None
+    jars: dict[Path, str] = field(default_factory=dict)
+    own_root: str = ""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -121,14 +130,14 @@ class Staging:
         self._admins = admins
         self._configured = root.removeprefix(default_fs).rstrip("/")
 
-    def find(self, home: SparkHome, bundle: Bundle) -> Staged:
+    def find(self, home: SparkHome, bundle: Bundle, jars: Sequence[Jar] = ()) -> Staged:
         """Look for what is needed; missing files make a start slower, not impossible."""
         warnings: list[str] = []
         root = self._root(warnings)
         files = {posixpath.basename(status.path): status for status in self._fs.entries(root)}
         shared = root == self._configured and not self._is_own(root)
         found: dict[str, str] = {}
-        for name in (self._jars_name(home), bundle.name):
+        for name in (self._jars_name(home), bundle.name, *(jar.name for jar in jars)):
             status = files.get(name)
             reason = distrust([status], self._admins) if status and shared else ""
             if reason:
@@ -141,15 +150,49 @@ class Staging:
                 f"Spark's jars are not staged in {root}, so every start uploads them and takes several"
                 f" seconds longer. Run once: {STAGE_COMMAND}"
             )
-        return Staged(archive, found.get(bundle.name), warnings)
+        if shared:
+            warnings += [
+                f"The jar {jar.path} is not staged in {root}, so every start uploads it. Run once:"
+                f" {STAGE_COMMAND}"
+                for jar in jars
+                if jar.name not in found
+            ]
+        return Staged(
+            archive,
+            found.get(bundle.name),
+            {jar.path: found[jar.name] for jar in jars if jar.name in found},
+            "" if shared else root,
+            warnings,
+        )
 
-    def stage(self, home: SparkHome, bundle: Bundle, tell: Callable[[str], None] = log.info) -> Staged:
+    def complete(self, staged: Staged, jars: Sequence[Jar]) -> Staged:
+        """Put jars that are missing into a root in the user's own home; what is others' is left to them."""
+        missing = [jar for jar in jars if jar.path not in staged.jars]
+        if not missing or not staged.own_root:
+            return staged
+        try:
+            self._fs.make_directory(staged.own_root, 0o700)
+            added = self._add(staged.own_root, (), missing, log.info)
+        except (SparkKernelError, OSError) as error:
+            warning = f"The kernel's jars can't be staged in {staged.own_root}: {error}"
+            return dataclasses.replace(staged, warnings=[*staged.warnings, warning])
+        return dataclasses.replace(staged, jars={**staged.jars, **added})
+
+    def stage(
+        self,
+        home: SparkHome,
+        bundle: Bundle,
+        jars: Sequence[Jar] = (),
+        tell: Callable[[str], None] = log.info,
+    ) -> Staged:
         """Put there what is missing.
 
         Parameters
         ----------
         home : SparkHome
         bundle : Bundle
+        jars : sequence of Jar
+            Kernels' own.
         tell : callable
             Told each step in words.
 
@@ -169,17 +212,38 @@ class Staging:
         name = self._jars_name(home)
         with tempfile.TemporaryDirectory(prefix="sparkkernels-stage-") as scratch:
             if name not in there:
-                jars = spark_jars(home)
-                tell(f"Packing {len(jars)} jars of Spark {home.version}.")
+                packed = spark_jars(home)
+                tell(f"Packing {len(packed)} jars of Spark {home.version}.")
                 local = Path(scratch) / name
-                zip_jars(jars, local)
+                zip_jars(packed, local)
                 tell(f"Uploading {local.stat().st_size / 1e6:.0f} MB to {root}/{name}.")
                 self._fs.upload(local, f"{root}/{name}", 0o644)
             if bundle.name not in there:
                 tell(f"Uploading {root}/{bundle.name}.")
                 self._fs.upload(bundle.write_to(Path(scratch)), f"{root}/{bundle.name}", 0o644)
         uri = f"{self._default_fs}{root}"
-        return Staged(f"{uri}/{name}", f"{uri}/{bundle.name}")
+        return Staged(
+            f"{uri}/{name}",
+            f"{uri}/{bundle.name}",
+            self._add(root, there, jars, tell),
+            root if own else "",
+        )
+
+    def _add(
+        self, root: str, there: Collection[str], jars: Sequence[Jar], tell: Callable[[str], None]
+    ) -> dict[Path, str]:
+        """Upload the jars that are not there, each named by what is uploaded: it may change meanwhile."""
+        uris = {}
+        for jar in jars:
+            name = jar.name
+            if name not in there:
+                with tempfile.TemporaryDirectory(prefix="sparkkernels-stage-") as scratch:
+                    copy = Path(shutil.copyfile(jar.path, Path(scratch) / jar.path.name))
+                    name = staged_name(jar.path, digest_of(copy))
+                    tell(f"Uploading {root}/{name}.")
+                    self._fs.upload(copy, f"{root}/{name}", 0o644)
+            uris[jar.path] = f"{self._default_fs}{root}/{name}"
+        return uris
 
     def _root(self, warnings: list[str]) -> str:
         """The root to use: the configured one if it can be trusted, else the user's own."""

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -29,13 +29,14 @@ from .filesystem import FileSystemUnreachable
 from .hadoop_cli import APPLICATION_CLI
 from .hadoop_site import HadoopSite
 from .homes import check_home
+from .jars import Jar, read_jars
 from .local_files import directory_prefix, sweep, take_lock
 from .log4j import CONTAINERS_NAME
 from .memory import driver_container_mib, executor_container_mib
 from .queues import Queue, check_memory, check_queue, queues
 from .recent import Recent
 from .resource_manager import Json
-from .spark_home import SparkHome, find_java, inspect_spark_home, read_spark_defaults
+from .spark_home import SparkHome, check_scala, find_java, inspect_spark_home, read_spark_defaults
 from .staging import Staged, Staging
 from .submit import LOG4J, YarnSubmission
 
@@ -110,7 +111,7 @@ class YarnBackend(Backend):
         self._warned: set[str] = set()
         self._lock = threading.Lock()
         self._queues: dict[str, Recent[list[Queue]]] = {}
-        self._last_staged: dict[str | None, tuple[SparkHome, Staged]] = {}
+        self._last_staged: dict[tuple[object, ...], Staged] = {}
 
     @property
     def site(self) -> HadoopSite:
@@ -135,11 +136,13 @@ class YarnBackend(Backend):
         return list(dict.fromkeys(name for name in names if name))
 
     def prepare(self, spec: LaunchSpec) -> None:
-        """Check Spark, Java, the credentials, the ResourceManager, the queue, the containers' sizes and the
-        user's home, in this order."""
+        """Check Spark, the kernel's jars, Java, the credentials, the ResourceManager, the queue, the
+        containers' sizes and the user's home, in this order."""
         refuse_forced(spec)
         check_tags(spec.tags)
         home = inspect_spark_home(spec.spark_home)
+        check_scala(home, spec.scala_version)
+        read_jars(spec.jars)
         find_java(self.environ)
         launchers_bundle()
         self._site.ensure_credentials()
@@ -160,8 +163,9 @@ class YarnBackend(Backend):
     ) -> YarnSubmission:
         """Start spark-submit."""
         home = inspect_spark_home(spec.spark_home)
+        jars = read_jars(spec.jars)
         self._site.ensure_credentials()
-        staged = self._staged(home, spec.proxy_user)
+        staged = self._staged(home, jars, spec.proxy_user)
         parent = Path(tempfile.gettempdir())
         sweep(parent, time.time())
         directory = Path(tempfile.mkdtemp(prefix=directory_prefix(), dir=parent))
@@ -183,6 +187,7 @@ class YarnBackend(Backend):
                 home.version,
                 self._site.conf.is_secure,
                 log4j_settings.CONTAINERS_OPTION if rolled else "",
+                [staged.jars.get(jar.path, str(jar.path)) for jar in jars],
             )
             if spec.proxy_user and self._site.credentials is not None:
                 conf |= granted(self._site.credentials.short_name, defaults, conf)
@@ -317,15 +322,16 @@ class YarnBackend(Backend):
         submitted = self._submitted.get(application_id)
         return self._site.as_user(submitted.proxy_user if submitted else None)
 
-    def _staged(self, home: SparkHome, proxy_user: str | None) -> Staged:
-        """What is staged; that nothing can be found is no reason not to start."""
-        last = self._last_staged.get(proxy_user)
-        if last is not None and last[0] == home:
-            return last[1]
+    def _staged(self, home: SparkHome, jars: Sequence[Jar], proxy_user: str | None) -> Staged:
+        """What is staged, the kernel's jars from now on; that nothing can be is no reason not to start."""
+        known = (proxy_user, home, *jars)
+        if known in self._last_staged:
+            return self._last_staged[known]
         try:
-            staged = self.staging(proxy_user).find(home, launchers_bundle())
+            staging = self.staging(proxy_user)
+            staged = staging.complete(staging.find(home, launchers_bundle(), jars), jars)
             if staged.archive and not self._site.as_user(proxy_user).file_system().is_quick:
-                self._last_staged[proxy_user] = (home, staged)
+                self._last_staged[known] = staged
         except SparkKernelError as error:
             staged = Staged(warnings=[f"What is staged can't be looked up: {error.message}"])
         for warning in staged.warnings:

@@ -47,6 +47,8 @@ class Configuration:
     hadoop_conf_dir, spark_home : str
     pythons : tuple of str
         Interpreters on the workers that kernels may use.
+    jars : tuple of str
+        Files of this host that kernels may have as jars; the helper reads no others.
     principal, keytab, krb5_config : str
         "" on a cluster without Kerberos, the last one for the system's.
     java_home, ca_file, staging_dir : str
@@ -62,6 +64,7 @@ class Configuration:
     hadoop_conf_dir: str
     spark_home: str
     pythons: tuple[str, ...]
+    jars: tuple[str, ...] = ()
     principal: str = ""
     keytab: str = ""
     krb5_config: str = ""

@@ -64,6 +64,7 @@ def spec_to_json(spec: LaunchSpec) -> dict[str, Any]:
     """What of a launch spec the helper is told."""
     content: dict[str, Any] = {name: getattr(spec, name) for name in (*SPEC_TEXTS, *SPEC_SECONDS)}
     content |= {"generation": spec.generation, "queue": spec.queue, "spark_conf": dict(spec.spark_conf)}
+    content |= {"jars": list(spec.jars), "scala_version": spec.scala_version}
     # The other tags are what the helper itself puts on every application.
     content["server_tag"] = next((tag for tag in spec.tags if tag.startswith("sparkkernels-server-")), None)
     return content

@@ -20,6 +20,7 @@ HEX = re.compile(r"[0-9a-f]{64}\Z")
 #: What every application of ours is tagged with.
 OUR_TAG = "sparkkernels"
 LONGEST_TEXT, LONGEST_TAIL, MOST_IDS, MOST_ADDRESSES = 256, 1048576, 1000, 64
+LONGEST_PATH, MOST_JARS = 4096, 64
 LARGEST_ID = 2**53
 
 Checker = Callable[[str, Any], Any]
@@ -91,6 +92,8 @@ def launch_spec(content: Mapping[str, Any], proxy_user: str, spark_home: str) ->
         argv=("kernel",),  # the real one goes over the wire, from the person's server to the container
         spark_home=spark_home,
         spark_conf=content["spark_conf"],
+        jars=tuple(content["jars"]),
+        scala_version=content["scala_version"],
         generation=content["generation"],
         queue=content["queue"],
         proxy_user=proxy_user,
@@ -149,6 +152,12 @@ def _text(what: str, value: Any) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_TEXT or not value.isprintable():
         _wrong(what, value, f"one line of up to {LONGEST_TEXT} characters")
     return value
+
+
+def _path(what: str, value: Any) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_PATH or not value.isprintable():
+        _wrong(what, value, "a path")
+    return value  # which ones is the administrator's business
 
 
 def _integer(least: int, most: int) -> Checker:
@@ -214,6 +223,8 @@ SPEC: dict[str, Checker] = {
     "generation": _integer(1, 2**31),
     "queue": _optional(_text),
     "spark_conf": _texts_by_name,
+    "jars": _list(_path, MOST_JARS),
+    "scala_version": _matching(re.compile(r"([0-9]{1,3}\.[0-9]{1,3})?\Z", re.ASCII), "a Scala version"),
     "server_tag": _optional(_matching(SERVER_TAG, "a server's tag")),
 }
 

@@ -198,6 +198,12 @@ class Service:
                 f"The python {quoted(content['python'])} is not one that kernels may use here:"
                 f" set `python` to {' or '.join(configuration.pythons)}."
             )
+        for jar in content["jars"]:
+            if jar not in configuration.jars:
+                raise NotAllowed(
+                    f"The jar {quoted(jar)} is not one that kernels may have here, and is not looked at.",
+                    hint="An administrator lists it in the helper's settings: jars.",
+                )
         configuration.limits.check(content["queue"], content["spark_conf"])
         self._ensure_ticket()
         return launch_spec(content, self._user, configuration.spark_home)

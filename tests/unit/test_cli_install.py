@@ -154,7 +154,7 @@ BAD = [
     (["--master", "local[0]"], "local[0]"),
     (["--master", "local[*] "], "local[*] "),
     (["--master", "yarn\n"], "yarn"),
-    (["--master", "yarn", "--language", "scala"], "python"),
+    (["--master", "yarn", "--language", "haskell"], "python"),
     (["--master", "yarn", "--language", ""], "launcher"),
     (["--master", "yarn", "--name", "Grün"], "kernel name"),
     (["--master", "yarn", "--name", ""], "kernel name"),
@@ -237,6 +237,60 @@ def test_a_local_r_kernel_needs_r_and_irkernel(
     if hint:
         assert hint in one_line(capsys)
     assert (tmp_path / "p").exists() != bool(hint)
+
+
+@pytest.fixture
+def scala(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The parts of a Scala kernel where Python would find them, and a Spark for it."""
+    parts = tmp_path / "parts"
+    for path in (
+        *("toree/__init__.py", "toree/lib/toree-assembly-0.5.0-incubating.jar"),
+        *("sparkkernels_scala/__init__.py", "sparkkernels_scala/host.jar"),
+        *("spark/bin/spark-submit", "spark/jars/spark-core_2.12-3.5.9.jar"),
+        "spark/jars/scala-library-2.12.18.jar",
+    ):
+        (parts / path).parent.mkdir(parents=True, exist_ok=True)
+        (parts / path).write_text("raise ImportError" if path.endswith(".py") else "")
+        (parts / path).chmod(0o755)
+    monkeypatch.setenv("SPARK_HOME", str(parts / "spark"))
+    monkeypatch.syspath_prepend(str(parts))
+    for name in ("toree", "sparkkernels_scala"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return parts
+
+
+def test_a_scala_kernel_names_its_jars_and_what_they_were_built_for(tmp_path: Path, scala: Path) -> None:
+    arguments = ["--language", "scala", "--python", "python3", "--conf", "spark.a=1"]
+    for master, name in (("yarn", "spark-scala-yarn"), ("local[2]", "spark-scala-local")):
+        assert install(tmp_path / "p", *arguments, "--master", master) == 0
+        spec = read(tmp_path / "p", name)
+        assert spec["argv"] == ["python3", "-m", "sparkkernels_scala", "-f", "{connection_file}"]
+        assert (spec["language"], spec["display_name"].split()[0]) == ("scala", "Scala")
+        assert spec["metadata"].keys() == {"kernel_provisioner"}
+        config = spec["metadata"]["kernel_provisioner"]["config"]
+        assert config["jars"] == [
+            str(scala / "toree" / "lib" / "toree-assembly-0.5.0-incubating.jar"),
+            str(scala / "sparkkernels_scala" / "host.jar"),
+        ]
+        assert config["scala_version"] == "2.12"
+        assert config["spark_conf"]["spark.a"] == "1" and "spark.repl.class.outputDir" in config["spark_conf"]
+
+
+@pytest.mark.parametrize(
+    ("missing", "says"),
+    [
+        ("toree/lib/toree-assembly-0.5.0-incubating.jar", "sparkkernels[scala]"),
+        ("sparkkernels_scala/host.jar", "Install Maven"),
+        ("spark/jars/scala-library-2.12.18.jar", "has Scala 2.13"),
+    ],
+)
+def test_what_a_scala_kernel_lacks_is_said_and_nothing_written(
+    tmp_path: Path, scala: Path, capsys: pytest.CaptureFixture[str], missing: str, says: str
+) -> None:
+    (scala / missing).rename((scala / missing).with_name("scala-library-2.13.16.jar"))
+    assert install(tmp_path / "p", "--language", "scala", "--master", "yarn") == 2
+    assert says in one_line(capsys)
+    assert not (tmp_path / "p").exists()
 
 
 def test_a_relative_local_python_is_made_absolute_and_not_resolved(

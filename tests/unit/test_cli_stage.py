@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from sparkkernels.cli import stage
 from sparkkernels.cli.main import main
 from sparkkernels.cluster.access import Access
 from sparkkernels.cluster.bundle import Bundle
+from sparkkernels.cluster.jars import Jar
 from sparkkernels.cluster.spark_home import SparkHome
 from sparkkernels.cluster.staging import Staged
 from sparkkernels.errors import NotAllowed
@@ -26,11 +29,14 @@ class FakeBackend:
     def staging(self) -> FakeBackend:
         return self
 
-    def stage(self, home: SparkHome, bundle: Bundle, tell: Callable[[str], None]) -> Staged:
+    def stage(
+        self, home: SparkHome, bundle: Bundle, jars: Sequence[Jar], tell: Callable[[str], None]
+    ) -> Staged:
         tell(f"with {self.arguments}")
         if self.arguments[2] == "/closed":
             raise NotAllowed("The staging directory /closed can't be used.", hint="Correct its owner.")
-        return Staged(f"hdfs://nn{home.version}", f"hdfs://{bundle.name}")
+        uris = {jar.path: f"hdfs://{jar.name}" for jar in jars}
+        return Staged(f"hdfs://nn{home.version}", f"hdfs://{bundle.name}", uris)
 
 
 @pytest.fixture
@@ -40,6 +46,8 @@ def spark_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "bin" / "spark-submit").touch(0o755)
     (tmp_path / "RELEASE").write_text("Spark 3.5.9 (git revision 0) built for Hadoop 3.3.4\n")
     monkeypatch.setattr(stage, "YarnBackend", FakeBackend)
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share" / "jupyter"))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("HADOOP_CONF_DIR", "/etc/hadoop")
     return str(tmp_path)
 
@@ -90,3 +98,28 @@ def test_a_missing_configuration_is_named(
         monkeypatch.delenv(name, raising=False)
     assert main(["stage", "--spark-home", spark_home]) == 2
     assert "HADOOP_CONF_DIR" in capsys.readouterr().err
+
+
+def test_the_jars_of_installed_kernels_and_those_that_are_named(
+    spark_home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one", "two", "three", "local"):
+        (tmp_path / f"{name}.jar").write_text(name)
+    stanza = {"provisioner_name": "spark-provisioner"}
+    for name, provisioner, config in (
+        ("a", stanza, {"master": "yarn", "jars": [str(tmp_path / "one.jar")]}),
+        ("b", stanza, {"jars": [str(tmp_path / "one.jar"), str(tmp_path / "two.jar")]}),
+        ("c", stanza, {"master": "local[*]", "jars": [str(tmp_path / "local.jar")]}),
+        ("d", {"provisioner_name": "local-provisioner"}, {"jars": [str(tmp_path / "local.jar")]}),
+        ("e", stanza, {}),
+    ):
+        directory = tmp_path / "share" / "jupyter" / "kernels" / name
+        directory.mkdir(parents=True)
+        metadata = {"kernel_provisioner": {**provisioner, "config": config}}
+        (directory / "kernel.json").write_text(json.dumps({"argv": ["x"], "metadata": metadata}))
+    monkeypatch.chdir(tmp_path)
+    assert main(["stage", "--spark-home", spark_home, "--jar", "three.jar"]) == 0
+    staged = re.findall(r"^(\S+\.jar): hdfs://", capsys.readouterr().out, re.M)
+    assert staged == [str(tmp_path / f"{name}.jar") for name in ("one", "two", "three")]
+    assert main(["stage", "--spark-home", spark_home, "--jar", "four.jar"]) == 2
+    assert "four.jar" in capsys.readouterr().err

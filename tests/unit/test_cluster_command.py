@@ -237,3 +237,19 @@ def test_a_sites_own_logging_is_left_to_it(tmp_path: Path, name: str) -> None:
     assert not log4j.has_own(home, environ) and not log4j.has_own(home, {})
     (tmp_path / "etc" / name).touch()
     assert log4j.has_own(home, environ) and not log4j.has_own(home, {})
+
+
+def test_a_kernels_jars_are_added_to_those_of_person_and_administrator() -> None:
+    ours = ["hdfs://nn/toree-0.jar", "/opt/host.jar"]
+    added = ",".join(ours)
+
+    def jars(defaults: dict[str, str], own: dict[str, str] | None = None) -> str | None:
+        spec = make_spec(spark_conf=own or {})
+        return yarn_conf(spec, defaults, None, "3.5.9", jars=ours).get("spark.jars")
+
+    assert jars({}) == added
+    assert jars({"spark.jars": "/a.jar"}) == f"/a.jar,{added}"
+    assert jars({"spark.jars": "/a.jar"}, {"spark.jars": "/b.jar"}) == f"/b.jar,{added}"
+    assert "spark.jars" not in yarn_conf(make_spec(), {"spark.jars": "/a.jar"}, None, "3.5.9")
+    local = make_spec("local[2]", jars=("/opt/host.jar",), spark_conf={"spark.jars": "/b.jar"})
+    assert local_conf(local, {}, Path("/run/x"))["spark.jars"] == "/b.jar,/opt/host.jar"

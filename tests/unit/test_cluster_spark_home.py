@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sparkkernels.cluster.spark_home import (
+    check_scala,
     find_java,
     find_spark_home,
     inspect_spark_home,
@@ -133,3 +134,31 @@ def test_spark_defaults_are_where_spark_looks(tmp_path: Path) -> None:
     (home.path / "conf" / "spark-defaults.conf").write_text("spark.a 1\n")
     assert read_spark_defaults(home, {}) == "spark.a 1\n"
     assert read_spark_defaults(home, {"SPARK_CONF_DIR": str(tmp_path)}) == ""
+
+
+@pytest.mark.parametrize(
+    ("jars", "wanted", "says"),
+    [
+        (["scala-library-2.12.18.jar"], "2.12", ""),
+        (["scala-library-2.13.16.jar"], "", ""),
+        ([], "", ""),
+        (["scala-library-2.13.16.jar"], "2.12", "Spark 4.1.1 in {home} has Scala 2.13."),
+        (["scala-library-2.12.18.jar"], "2.1", "Spark 4.1.1 in {home} has Scala 2.12."),
+        (["spark-core_2.12-3.5.9.jar"], "2.12", "Spark 4.1.1 in {home} has no Scala library among its jars."),
+    ],
+)
+def test_a_spark_for_another_scala_is_refused(
+    tmp_path: Path, jars: list[str], wanted: str, says: str
+) -> None:
+    path = make_home(tmp_path / "spark", release="Spark 4.1.1 built for Hadoop 3.4.2")
+    for jar in jars:
+        (path / "jars" / jar).touch()
+    home = inspect_spark_home(str(path))
+    if not says:
+        check_scala(home, wanted)
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        check_scala(home, wanted)
+    needs = f"This kernel needs a Spark for Scala {wanted}, and "
+    assert caught.value.message == needs + says.format(home=home.path)
+    assert "SPARK_HOME" in caught.value.hint and ("docs/scala.md" in caught.value.hint) == (wanted == "2.12")

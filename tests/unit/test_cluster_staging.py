@@ -9,6 +9,7 @@ import pytest
 
 from sparkkernels.cluster.bundle import Bundle
 from sparkkernels.cluster.filesystem import FileStatus, FileSystem
+from sparkkernels.cluster.jars import Jar, read_jars
 from sparkkernels.cluster.spark_home import SparkHome
 from sparkkernels.cluster.staging import Staging, components, distrust, jars_name, zip_jars
 from sparkkernels.errors import NotAllowed, SparkKernelError
@@ -37,7 +38,7 @@ def test_stage_then_find_in_the_own_home(home: SparkHome) -> None:
     assert (before.archive, before.bundle) == (None, None)
     assert "jupyter sparkkernels stage" in before.warnings[0]
     steps: list[str] = []
-    staged = staging(memory).stage(home, BUNDLE, steps.append)
+    staged = staging(memory).stage(home, BUNDLE, tell=steps.append)
     assert staging(memory).find(home, BUNDLE) == staged
     assert staged.archive is not None
     assert staged.archive.startswith(f"{FS}{OWN}/spark-jars-3.5.9-")
@@ -135,6 +136,62 @@ def test_a_file_that_somebody_put_into_a_sticky_root_is_not_used(home: SparkHome
 def test_a_missing_shared_root_falls_back(home: SparkHome) -> None:
     found = staging(Memory(), "/apps/sparkkernels").find(home, BUNDLE)
     assert "/apps does not exist" in found.warnings[0]
+
+
+@pytest.fixture
+def jar(tmp_path: Path) -> Jar:
+    (tmp_path / "toree.jar").write_bytes(b"toree")
+    return read_jars([str(tmp_path / "toree.jar")])[0]
+
+
+def test_a_kernels_jar_is_put_once_into_the_users_own_home(home: SparkHome, jar: Jar) -> None:
+    memory = Memory()
+    root = staging(memory)
+    staged = root.complete(root.find(home, BUNDLE, [jar]), [jar])
+    assert staged.jars == {jar.path: f"{FS}{OWN}/{jar.name}"}
+    assert memory.contents == {f"{OWN}/{jar.name}": b"toree"} and memory.files[OWN].mode == 0o700
+    memory.contents.clear()
+    found = root.find(home, BUNDLE, [jar])
+    assert found.jars == staged.jars
+    assert root.complete(found, [jar]) == found and memory.contents == {}
+
+
+def test_a_jar_that_changes_while_it_is_staged_has_the_name_of_what_was_staged(
+    home: SparkHome, jar: Jar
+) -> None:
+    memory = Memory()
+    root = staging(memory)
+    jar.path.write_bytes(b"newer")
+    (now,) = read_jars([str(jar.path)])
+    assert root.complete(root.find(home, BUNDLE, [jar]), [jar]).jars == {jar.path: f"{FS}{OWN}/{now.name}"}
+    assert memory.contents == {f"{OWN}/{now.name}": b"newer"}
+
+
+def test_a_jar_that_cant_be_staged_is_told_and_left_to_the_submit(home: SparkHome, jar: Jar) -> None:
+    memory = Memory()
+    memory.fail_rename = True
+    root = staging(memory)
+    staged = root.complete(root.find(home, BUNDLE, [jar]), [jar])
+    assert staged.jars == {} and "can't be staged" in staged.warnings[-1]
+    assert [name for name in memory.files if jar.path.stem in name] == []
+
+
+def test_only_administrators_put_jars_where_all_find_them(home: SparkHome, jar: Jar) -> None:
+    memory = shared(Memory("root"))
+    root = staging(memory, "/apps/sparkkernels")
+    memory.user = "alice"
+    before = root.find(home, BUNDLE, [jar])
+    assert root.complete(before, [jar]) == before and memory.contents == {}
+    assert str(jar.path) in before.warnings[-1] and "jupyter sparkkernels stage" in before.warnings[-1]
+    memory.user = "root"
+    steps: list[str] = []
+    staged = root.stage(home, BUNDLE, [jar], steps.append)
+    memory.user = "alice"
+    assert root.find(home, BUNDLE, [jar]) == staged
+    assert steps[-1] == f"Uploading /apps/sparkkernels/{jar.name}."
+    memory.add(f"/apps/sparkkernels/{jar.name}", "mallory", 0o644, is_directory=False)
+    forged = root.find(home, BUNDLE, [jar])
+    assert forged.jars == {} and "belongs to mallory" in forged.warnings[0]
 
 
 @pytest.mark.parametrize(

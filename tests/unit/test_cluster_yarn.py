@@ -278,6 +278,7 @@ def spark(tmp_path: Path) -> Path:
     (tmp_path / "jars").mkdir()
     (tmp_path / "conf").mkdir()
     (tmp_path / "RELEASE").write_text("Spark 3.5.9 built for Hadoop 3.3.4")
+    (tmp_path / "jars" / "scala-library-2.12.18.jar").touch()
     (tmp_path / "bin" / "spark-submit").touch(0o755)
     (tmp_path / "bin" / "java").write_text("#!/bin/sh\n")
     (tmp_path / "bin" / "java").chmod(0o755)
@@ -299,7 +300,8 @@ def make_spec(spark: Path, **changes: Any) -> LaunchSpec:
 
 def test_prepare_takes_a_good_request(site: Site, backend: YarnBackend, spark: Path) -> None:
     site.environ["JAVA_HOME"] = str(spark)
-    backend.prepare(make_spec(spark))
+    jar = spark / "jars" / "scala-library-2.12.18.jar"
+    backend.prepare(make_spec(spark, jars=(str(jar),), scala_version="2.12"))
 
 
 @pytest.mark.parametrize(
@@ -312,6 +314,8 @@ def test_prepare_takes_a_good_request(site: Site, backend: YarnBackend, spark: P
         ({"spark_conf": {"spark.yarn.tags": "x"}}, r"spark\.yarn\.tags can't be set"),
         ({"tags": ("a" * 200,)}, "tags"),
         ({"spark_home": "/nonexistent"}, "SPARK_HOME=/nonexistent"),
+        ({"jars": ("/nonexistent/x.jar",)}, "The kernel's jar /nonexistent/x.jar can't be read"),
+        ({"scala_version": "2.13"}, "needs a Spark for Scala 2.13, and Spark 3.5.9 in .* has Scala 2.12"),
     ],
 )
 def test_prepare_refuses(

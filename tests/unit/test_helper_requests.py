@@ -6,7 +6,7 @@ import copy
 import json
 import time
 import uuid
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -15,6 +15,7 @@ from sparkkernels.cluster.base import ApplicationReport
 from sparkkernels.errors import ConfigurationError, NotAllowed, SparkKernelError
 from sparkkernels.spec import LaunchSpec
 from sparkkernels.states import ApplicationState, FinalStatus
+from sparkkernels.submit_helper.configuration import parse_configuration
 from sparkkernels.submit_helper.messages import (
     error_from_json,
     error_to_json,
@@ -23,6 +24,7 @@ from sparkkernels.submit_helper.messages import (
     spec_to_json,
 )
 from sparkkernels.submit_helper.requests import OPERATIONS, Malformed, launch_spec, parse_request
+from sparkkernels.submit_helper.service import OwnBackend, Service
 
 KERNEL_ID = str(uuid.UUID(int=1))
 TAG = f"sparkkernels-server-{'0' * 32}"
@@ -35,6 +37,8 @@ SPEC = LaunchSpec(
     python="/opt/python",
     spark_home="/home/alice/spark",
     spark_conf={"spark.sql.a": "1"},
+    jars=("/opt/toree.jar",),
+    scala_version="2.12",
     queue="default",
     name="Python (Spark) 0000",
     tags=("sparkkernels", KERNEL_ID, TAG, "forged"),
@@ -62,7 +66,10 @@ GOOD: dict[str, dict[str, Any]] = {
 
 
 #: What may be empty.
-EMPTY: list[tuple[str, Any]] = [("spark_conf", {}), ("addresses", []), ("application_ids", [])]
+EMPTY: list[tuple[str, Any]] = [
+    *[("spark_conf", {}), ("addresses", []), ("application_ids", [])],
+    *[("jars", []), ("scala_version", "")],
+]
 
 
 def line(operation: Any = "hosts", arguments: Any = None, number: Any = 7, **more: Any) -> bytes:
@@ -96,6 +103,7 @@ def test_identity_place_and_tags_of_a_launch_are_the_helpers_own() -> None:
     assert spec.tags == ("sparkkernels", KERNEL_ID, TAG)
     assert "SECRET" not in json.dumps(content) and "--secret" not in json.dumps(content)
     assert (spec.queue, spec.generation, spec.name) == (SPEC.queue, 2, SPEC.name)
+    assert (spec.jars, spec.scala_version) == (SPEC.jars, SPEC.scala_version)
 
 
 @pytest.mark.parametrize("operation", [name for name in OPERATIONS if GOOD[name]])
@@ -198,3 +206,35 @@ def test_errors_arrive_as_what_they_were() -> None:
 def test_reports_arrive_as_what_they_were() -> None:
     report = ApplicationReport(ID, ApplicationState.FAILED, FinalStatus.FAILED, "d\ne", "http://u", "q", "h")
     assert report_from_json(json.loads(json.dumps(report_to_json(report)))) == report
+
+
+class Prepared:
+    """A backend that is told what to prepare."""
+
+    def __init__(self) -> None:
+        self.specs: list[LaunchSpec] = []
+
+    def prepare(self, spec: LaunchSpec) -> None:
+        self.specs.append(spec)
+
+
+def test_only_jars_that_the_administrator_lists_are_looked_at() -> None:
+    least = {
+        "hadoop_conf_dir": "/c",
+        "spark_home": "/s",
+        "pythons": [SPEC.python],
+        "jars": ["/opt/toree.jar"],
+    }
+    limits = {"queue": [SPEC.queue], "spark.sql.*": {}}
+    backend = Prepared()
+    configuration = parse_configuration(json.dumps({**least, "limits": limits}), "x")
+    service = Service("alice", configuration, cast(OwnBackend, backend), None)
+    service.call("prepare", GOOD["prepare"])
+    assert backend.specs[0].jars == SPEC.jars
+    for jar in ("/etc/keytabs/jupyter.keytab", "/opt/../etc/x.jar", "/home/alice/toree.jar", "toree.jar"):
+        spec = {**GOOD["prepare"]["spec"], "jars": ["/opt/toree.jar", jar]}
+        with pytest.raises(NotAllowed, match="not one that kernels may have here"):
+            service.call("prepare", {"spec": spec})
+        with pytest.raises(NotAllowed):
+            service.submit(spec, REGISTRATION, lambda _: None)
+    assert len(backend.specs) == 1

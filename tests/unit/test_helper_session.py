@@ -137,6 +137,7 @@ def conversation() -> Iterator[Conversation]:
 def submit() -> dict[str, Any]:
     spec = {
         "kernel_id": KERNEL_ID, "python": "/p", "name": "n", "generation": 1, "queue": None, "spark_conf": {},
+        "jars": [], "scala_version": "",
         "server_tag": None, "launch_timeout_s": 1, "registration_timeout_s": 1, "orphan_timeout_s": 1,
     }  # fmt: skip
     registration = {

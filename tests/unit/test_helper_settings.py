@@ -90,7 +90,7 @@ def test_the_example_is_right_and_the_defaults_are_closed() -> None:
         {"hadoop_conf_dir": "relative"}, {"principal": "x"}, {"keytab": "/k"}, {"helpers_per_user": 0},
         {"helpers_per_user": True}, {"helpers_per_user": "1"}, {"users": []}, {"users": {"permit": []}},
         {"users": {"allow": "alice"}}, {"users": {"minimum_uid": -1}}, {"limits": {"spark.yarn.keytab": {}}},
-        {"limits": []}, {"staging_admins": [1]},
+        {"limits": []}, {"staging_admins": [1]}, {"jars": "/x.jar"},
     ],
 )  # fmt: skip
 def test_wrong_settings_are_refused(changes: dict[str, Any]) -> None:

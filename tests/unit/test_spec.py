@@ -20,6 +20,8 @@ GOOD: dict[str, Any] = {
     "env": {"GREETING": "good day", "_x1": "", "LINES": "a\nb"},
     "spark_conf": {"spark.executor.memory": "2g", "spark.app.note": "a = b; $(c)"},
     "queue": "root.users.alice_1-b",
+    "jars": ("/opt/my env/größe-1.jar", "/opt/host.jar"),
+    "scala_version": "2.12",
 }
 
 
@@ -68,6 +70,17 @@ def test_masters_that_are_known(master: str) -> None:
         ({"spark_conf": {"spark.a=b": "1"}}, "The Spark setting 'spark.a=b' is malformed."),
         ({"spark_conf": {"spark.": "1"}}, "The Spark setting 'spark.' is malformed."),
         ({"spark_conf": {"spark.a": "1\nspark.b 2"}}, "The Spark setting 'spark.a' is malformed."),
+        ({"jars": ("host.jar",)}, "The kernel's jar 'host.jar' is not the absolute path of a .jar file"),
+        ({"jars": ("hdfs:///host.jar",)}, "The kernel's jar 'hdfs:///host.jar' is not the absolute path"),
+        ({"jars": ("/a,/b.jar",)}, "The kernel's jar '/a,/b.jar' is not"),
+        ({"jars": ("/lib/*.jar",)}, "The kernel's jar '/lib/*.jar' is not"),
+        ({"jars": ("/a.jar#b.jar",)}, "The kernel's jar '/a.jar#b.jar' is not"),
+        ({"jars": ("/etc/passwd",)}, "The kernel's jar '/etc/passwd' is not"),
+        ({"jars": ("/a\n.jar",)}, "The kernel's jar '/a\\n.jar' is not"),
+        ({"jars": (7,)}, "The kernel's jar 7 is not"),
+        ({"jars": ("/a/x.jar", "/b/x.jar")}, "Two of the kernel's jars have the same file name"),
+        ({"master": "local[1]", "spark_context": "none"}, "A kernel with spark_context=none has no JVM"),
+        ({"scala_version": "2.12.18"}, "scala_version is '2.12.18'; it must be a version like 2.12"),
         ({"launch_timeout_s": 0}, "launch_timeout_s must be a number of seconds and more than 0."),
         ({"orphan_timeout_s": -1}, "orphan_timeout_s must be a number of seconds and more than 0."),
         ({"orphan_timeout_s": float("inf")}, "orphan_timeout_s must be a number of seconds and more than 0."),

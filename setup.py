@@ -87,6 +87,7 @@ setup(
             "pytest>=8",
             "pytest-asyncio>=1",
             "pytest-timeout",
+            "pytest-xdist",
             "ruff",
             "toree>=0.5,<0.6",
             "types-requests",

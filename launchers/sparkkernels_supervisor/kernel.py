@@ -16,10 +16,10 @@ from .processes import (
     descendants,
     die_with_parent,
     end_orphans,
-    free_ports,
     listening_ports,
     oom_kills,
     reap_orphans,
+    reserve_ports,
     signal_all,
 )
 
@@ -68,6 +68,7 @@ class KernelProcess:
         self.cause = ""
         self.ports: Dict[str, int] = {}
         self.launcher: Optional[socket.socket] = None
+        self._reserved: List[socket.socket] = []
         self._path = os.path.join(directory, "kernel-%d.json" % number)
         self._on_change = on_change
         self._on_output = on_output
@@ -95,7 +96,8 @@ class KernelProcess:
 
     def start(self, argv: List[str], env: Dict[str, str], connection: Dict[str, Any]) -> None:
         """Start the process; its state is ``failed`` at once when the command can't be run."""
-        self.ports = dict(zip(CHANNELS, free_ports(len(CHANNELS))))
+        self._reserved = reserve_ports(len(CHANNELS))
+        self.ports = {channel: held.getsockname()[1] for channel, held in zip(CHANNELS, self._reserved)}
         self._oom_kills = (oom_kills(),) * 2
         self._counted_at = time.monotonic()
         content = dict(connection, ip="127.0.0.1", transport="tcp")
@@ -217,6 +219,8 @@ class KernelProcess:
             os.unlink(self._path)
 
     def _change(self, state: str, text: str) -> None:
+        while self._reserved:
+            self._reserved.pop().close()  # the kernel has them now, or will never have them
         self.state = state
         self.text = text
         self._on_change(self)

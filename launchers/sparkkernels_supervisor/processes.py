@@ -77,18 +77,20 @@ def signal_all(pids: Iterable[int], signum: int) -> None:
             continue  # it ended meanwhile, or is somebody else's by now
 
 
-def free_ports(count: int) -> List[int]:
-    """Ports of 127.0.0.1 that are free at this moment."""
-    sockets = []
-    try:
-        for _ in range(count):
-            bound = socket.socket()
-            sockets.append(bound)
-            bound.bind(("127.0.0.1", 0))
-        return [bound.getsockname()[1] for bound in sockets]
-    finally:
-        for bound in sockets:
-            bound.close()
+def reserve_ports(count: int) -> List[socket.socket]:
+    """Sockets that hold free ports of 127.0.0.1 until they are closed.
+
+    They never listen. Linux lets another socket bind and listen on the port of such a one if both set
+    SO_REUSEADDR, as ZeroMQ does, but gives it to no outgoing connection and no bind to port 0; on a busy
+    worker one of these would take a port that nobody holds before a kernel has come so far.
+    """
+    reserved: List[socket.socket] = []
+    for _ in range(count):
+        bound = socket.socket()
+        reserved.append(bound)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", 0))
+    return reserved
 
 
 def listening_ports(table: str) -> Set[int]:

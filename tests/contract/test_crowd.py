@@ -15,12 +15,12 @@ KERNELS, TALK_S = 200, 6.0
 
 @pytest.mark.timeout(300)
 def test_two_hundred_kernels_cost_the_cluster_a_call_a_second_and_the_loop_little(
-    tmp_path: Path, leaks: Leaks, record_property: Callable[[str, object], None]
+    tmp_path: Path, leaks: Leaks, record_property: Callable[[str, str], None]
 ) -> None:
     leaks.excused.append("jupyter_cookie_secret")
     seen = simulate(tmp_path, KERNELS, TALK_S)
-    record_property("starting", seen.starting)
-    record_property("talking", seen.talking)
+    record_property("starting", str(seen.starting))
+    record_property("talking", str(seen.talking))
 
     assert len(seen.heard.kernels) == KERNELS, "each answered, through the relay"
     assert len(seen.heard.heartbeats) > KERNELS and seen.heard.outputs > KERNELS

@@ -20,7 +20,9 @@ async def test_a_kernel_that_knows_nothing_of_spark_runs_is_interrupted_and_rest
         begun = time.monotonic()
         await manager.interrupt_kernel()
         assert "at work" in (await cell).text and time.monotonic() - begun < HANG_S
-        assert (await run(client, "echo $x")).text == "6\n"
+        # Its terminal's ^C may be taken for the answer of the next cell, that one's for the next but one.
+        answers = [(await run(client, "echo $x")).text for _ in range(3)]
+        assert answers[-1] == "6\n", answers
         await manager.restart_kernel(now=True)
         await client.wait_for_ready(timeout=HANG_S)
         assert (await run(client, "echo ${x:-nothing}")).text == "nothing\n"

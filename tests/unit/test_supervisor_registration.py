@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq
 
 from sparkkernels_supervisor.dial import Registration
 from sparkkernels_supervisor.processes import (
     descendants,
-    free_ports,
     listening_ports,
     reap_orphans,
+    reserve_ports,
     resident_kib,
 )
 
@@ -61,7 +64,21 @@ def test_the_listening_ports_are_read_from_the_kernels_table() -> None:
         "   2: 00000000:0016 00000000:0000 0A 0\n"
     )
     assert listening_ports(table) == {0x1F90, 0x16}
-    assert len(set(free_ports(5))) == 5
+
+
+def test_a_reserved_port_goes_to_a_listener_that_asks_for_it_and_to_nobody_else() -> None:
+    reserved = reserve_ports(5)
+    ports = {held.getsockname()[1] for held in reserved}
+    assert len(ports) == 5
+    port = ports.pop()
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", port))
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as kernel:
+        kernel.bind(f"tcp://127.0.0.1:{port}")
+        assert port in listening_ports(Path("/proc/net/tcp").read_text())
+        socket.create_connection(("127.0.0.1", port)).close()
+    for held in reserved:
+        held.close()
 
 
 def test_the_processes_below_one_are_found_and_those_that_ended_are_reaped_but_one() -> None:

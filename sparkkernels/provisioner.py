@@ -23,6 +23,7 @@ from .cluster import create_backend
 from .cluster.access import Access
 from .encryption import needs_curve
 from .errors import ConfigurationError, SparkKernelError
+from .garbage import leave_out_what_is_there
 from .identity import identify, refuse_administrators, requester
 from .owners import claim
 from .record import LaunchRecord
@@ -117,6 +118,7 @@ class SparkProvisioner(Starting, KernelProvisionerBase):  # type: ignore[metacla
         self._holding.add(self)
         async with first_steps():
             if self._link is None:
+                leave_out_what_is_there()
                 self._record = LaunchRecord(self.kernel_id)
                 self._link = await self._open_link()
                 await in_thread(self._backend)  # the first time it is imported, which takes its time

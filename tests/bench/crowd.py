@@ -9,7 +9,7 @@ from tests.contract.server import Server
 from tests.contract.shared import SHARED, Person
 from tests.crowd.burst import burst, first_cell
 from tests.crowd.lag import Lag
-from tests.crowd.simulation import WITH_LAG, as_installed, neighbour, simulate
+from tests.crowd.simulation import ONE_IN, WITH_LAG, as_installed, neighbour, simulate
 
 from .report import Figures
 
@@ -50,7 +50,8 @@ def simulated(figures: Figures, directory: Path, count: int) -> None:
             raise SystemExit(f"Only {len(seen.heard.kernels)} of {count} kernels answered.")
         figures.add(f"{kernels}, all started", seen.start_s)
         lags(figures, seen.starting, f"{kernels} start")
-        lags(figures, seen.talking, f"{kernels} are talked to")
+        lags(figures, seen.some, f"{kernels}, one in {ONE_IN} at work")
+        lags(figures, seen.talking, f"{kernels}, all at work")
         lags(figures, seen.neighbour, f"a loop without work beside {kernels}")
         memory = seen.talking.resident_mib - seen.empty.resident_mib
         figures.add(f"{kernels}, processors in use", seen.talking.cpu_s / seen.talking.seconds)

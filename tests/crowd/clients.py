@@ -14,8 +14,8 @@ import zmq
 import zmq.asyncio
 from jupyter_client.session import Session
 
-#: Seconds between two questions of one client: a heartbeat, and every second time a kernel_info_request.
-ASK_EVERY_S = 1.0
+#: Seconds between two cells of one client, each after a heartbeat.
+CELL_EVERY_S = 1.0
 LIMIT_S = 60.0
 
 
@@ -77,12 +77,11 @@ class Client:
         """Talk, until it is cancelled."""
         listening = asyncio.create_task(self._listen())
         try:
-            await asyncio.sleep(random.random() * ASK_EVERY_S)
+            await asyncio.sleep(random.random() * CELL_EVERY_S)
             while True:
-                for _ in range(2):
-                    await self._beat()
-                    await asyncio.sleep(ASK_EVERY_S)
-                await self._ask()
+                await self._beat()
+                await self._run_cell()
+                await asyncio.sleep(CELL_EVERY_S)
         finally:
             listening.cancel()
             for made in self._sockets.values():
@@ -95,9 +94,9 @@ class Client:
             await self._sockets["hb"].recv()
         self._heard.heartbeats.append(time.perf_counter() - begun)
 
-    async def _ask(self) -> None:
+    async def _run_cell(self) -> None:
         begun = time.perf_counter()
-        request = self._messages.msg("kernel_info_request", {})
+        request = self._messages.msg("execute_request", {"code": "", "silent": False})
         await self._sockets["shell"].send_multipart(self._messages.serialize(request))
         async with asyncio.timeout(LIMIT_S):
             answer = await self._sockets["shell"].recv_multipart()

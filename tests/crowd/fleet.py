@@ -2,14 +2,13 @@
 
 ``python -m tests.crowd.fleet DIRECTORY`` plays the cluster until it gets SIGTERM. Each application has one
 TLS connection to the relay, with the dialler and the session of the real supervisor, and a kernel with real
-ZeroMQ sockets that answers ``kernel_info_request``, echoes heartbeats and prints a line a second.
+ZeroMQ sockets that answers ``kernel_info_request``, echoes heartbeats and prints a line for each cell.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import random
 import shutil
 import signal
 import sys
@@ -28,9 +27,19 @@ from sparkkernels_supervisor.session import Session
 from .fake_yarn import FakeYarn
 
 LOOK_EVERY_S = 0.05
-#: Seconds between two lines that a kernel prints, and two that its container logs.
-PRINT_EVERY_S, LOG_EVERY_S = 1.0, 10.0
+#: Seconds between two lines that a container logs.
+LOG_EVERY_S = 10.0
 LINE = "x" * 200
+#: What a kernel says of itself.
+INFO = {
+    "status": "ok",
+    "protocol_version": "5.3",
+    "implementation": "fake",
+    "implementation_version": "1",
+    "language_info": {"name": "none", "mimetype": "text/plain", "file_extension": ".txt"},
+    "banner": "",
+    "help_links": [],
+}
 KINDS = {"shell": zmq.ROUTER, "iopub": zmq.PUB, "stdin": zmq.ROUTER, "control": zmq.ROUTER, "hb": zmq.REP}
 
 
@@ -60,7 +69,7 @@ class FakeKernel:
                 made.curve_server = True
                 made.curve_secretkey = connection["curve_secretkey"].encode()
             self.ports[channel] = made.bind_to_random_port("tcp://127.0.0.1")
-        works = (self._answer("shell"), self._answer("control"), self._echo(), self._print())
+        works = (self._answer("shell"), self._answer("control"), self._echo())
         self._tasks = [asyncio.create_task(work) for work in works]
 
     def close(self) -> None:
@@ -78,19 +87,12 @@ class FakeKernel:
             if request["msg_type"] == "shutdown_request":
                 self._on_exit()
                 return
-            if request["msg_type"] != "kernel_info_request":
-                continue
             await self._publish("status", {"execution_state": "busy"}, request)
-            content = {
-                "status": "ok",
-                "protocol_version": "5.3",
-                "implementation": "fake",
-                "implementation_version": "1",
-                "language_info": {"name": "none", "mimetype": "text/plain", "file_extension": ".txt"},
-                "banner": "",
-                "help_links": [],
-            }
-            reply = self._messages.msg("kernel_info_reply", content, request["header"])
+            if request["msg_type"] == "execute_request":
+                await self._publish("stream", {"name": "stdout", "text": LINE}, request)
+                reply = self._messages.msg("execute_reply", {"status": "ok"}, request["header"])
+            else:
+                reply = self._messages.msg("kernel_info_reply", INFO, request["header"])
             await made.send_multipart([*identities, *self._messages.serialize(reply)])
             await self._publish("status", {"execution_state": "idle"}, request)
 
@@ -98,16 +100,8 @@ class FakeKernel:
         while True:
             await self._sockets["hb"].send(await self._sockets["hb"].recv())
 
-    async def _print(self) -> None:
-        await asyncio.sleep(random.random() * PRINT_EVERY_S)
-        while True:
-            await self._publish("stream", {"name": "stdout", "text": LINE})
-            await asyncio.sleep(PRINT_EVERY_S)
-
-    async def _publish(
-        self, kind: str, content: dict[str, Any], parent: dict[str, Any] | None = None
-    ) -> None:
-        message = self._messages.msg(kind, content, parent["header"] if parent else None)
+    async def _publish(self, kind: str, content: dict[str, Any], parent: dict[str, Any]) -> None:
+        message = self._messages.msg(kind, content, parent["header"])
         parts = self._messages.serialize(message)
         await self._sockets["iopub"].send_multipart([f"kernel.{kind}".encode(), *parts])
 

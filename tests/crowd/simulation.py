@@ -35,6 +35,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 LIMIT_S = 120.0
 #: Seconds that the clients talk before it is measured: their first connections are over then.
 SETTLE_S = 3.0
+#: Of so many kernels one has somebody at work.
+ONE_IN = 5
 WITH_LAG = "--ServerApp.jpserver_extensions={'tests.crowd.lag': True, 'tests.crowd.direct': True}"
 
 
@@ -44,9 +46,9 @@ class Simulated:
 
     Attributes
     ----------
-    empty, starting, talking, ending : Lag
-        Of the server's loop: before the first kernel, while all start at once, while they are talked to, and
-        while all are shut down at once.
+    empty, starting, some, talking, ending : Lag
+        Of the server's loop: before the first kernel, while all start at once, while one in ``ONE_IN`` is
+        talked to, while all are, and while all are shut down at once.
     neighbour : Lag
         Of a loop that has nothing to do, on the same machine while the kernels were talked to.
     start_s : float
@@ -54,13 +56,12 @@ class Simulated:
     start_calls, calls : list
         Time and path of the calls to the ResourceManager while they started, and while they were talked to.
     heard : Heard
-        What the clients got.
-    talked_s : float
-        For how long.
+        What the clients of all got.
     """
 
     empty: Lag
     starting: Lag
+    some: Lag
     talking: Lag
     ending: Lag
     neighbour: Lag
@@ -68,7 +69,6 @@ class Simulated:
     start_calls: list[tuple[float, str]]
     calls: list[tuple[float, str]]
     heard: Heard
-    talked_s: float
 
 
 def lag_of(server: Server) -> Lag:
@@ -78,7 +78,7 @@ def lag_of(server: Server) -> Lag:
 
 
 def simulate(directory: Path, count: int, talk_s: float, *, ours: bool = True) -> Simulated:
-    """Start so many kernels at once, have clients talk to each for so long, and end them.
+    """Start so many kernels at once, have clients talk to some and to all for so long, and end them.
 
     The process's environment leads to directories of Jupyter's that are the caller's to throw away.
 
@@ -150,6 +150,11 @@ def measure(server: Server, address: str, directory: Path, count: int, talk_s: f
     start_s = time.monotonic() - begun
     starting, start_calls = lag_of(server), calls()
     files = [Path(os.environ["JUPYTER_RUNTIME_DIR"], f"kernel-{kernel_id}.json") for kernel_id in made]
+    at_work = files[::ONE_IN]
+    asyncio.run(talk(at_work, SETTLE_S))
+    lag_of(server)
+    asyncio.run(talk(at_work, talk_s))
+    some = lag_of(server)
     asyncio.run(talk(files, SETTLE_S))
     lag_of(server), calls()
     with neighbour(directory) as beside:
@@ -158,7 +163,8 @@ def measure(server: Server, address: str, directory: Path, count: int, talk_s: f
     with ThreadPoolExecutor(count) as pool:
         list(pool.map(lambda name: end(server, name), made))
     return Simulated(
-        empty, starting, talking, lag_of(server), beside[0], start_s, start_calls, talk_calls, heard, talk_s
+        *(empty, starting, some, talking, lag_of(server), beside[0]),
+        *(start_s, start_calls, talk_calls, heard),
     )
 
 

@@ -36,7 +36,14 @@ class Leftover:
     clean: str = ""
 
 
-ENV = "sc._jvm.org.apache.spark.SparkEnv.get()"
+#: The driver's BlockManager. py4j looks at all methods of a class to call one, and those of Spark 4.3's
+#: SparkEnv mention classes that PyPI's pyspark does not bring along.
+BLOCKS = (
+    "(lambda lang: lang.invoke.MethodHandles.publicLookup().findVirtual("
+    "lang.Class.forName('org.apache.spark.SparkEnv'), 'blockManager', lang.invoke.MethodType.methodType("
+    "lang.Class.forName('org.apache.spark.storage.BlockManager'))).invokeWithArguments([sc._jsc.sc().env()])"
+    ")(sc._jvm.java.lang)"
+)
 ON_EXECUTORS = "any(sc.parallelize(range(4), 4).map(lambda _: {}).collect())"
 
 LEFTOVERS = [
@@ -69,7 +76,7 @@ held = sc.broadcast(list(range(1000)))
 assert sc.parallelize([0], 1).map(lambda _: len(held.value)).collect() == [1000]
 held._jbroadcast.id()
 """,
-        f"{ENV}.blockManager().master().getLocations("
+        f"{BLOCKS}.master().getLocations("
         "sc._jvm.org.apache.spark.storage.BroadcastBlockId({left}, 'piece0')).size()",
         "0",
     ),
@@ -169,13 +176,18 @@ while not sc.statusTracker().getActiveJobsIds():
 ]
 
 #: Cells of the new kernel, and their values.
-WORKS = [
+WITHOUT_PANDAS = [
     ("sc.parallelize([3, 4]).map(lambda n: n + 1).collect()", "[4, 5]"),
     (
         "from pyspark.sql.functions import udf\n"
         "spark.range(2).select(udf(lambda n: n + 1, 'long')('id').alias('n')).collect()",
         "[Row(n=1), Row(n=2)]",
     ),
+    ("seen = sc.accumulator(0)\nsc.parallelize([1, 2]).foreach(seen.add)\nseen.value", "3"),
+    ("told = sc.broadcast('told')\nsc.parallelize([0], 1).map(lambda _: told.value).collect()", "['told']"),
+]
+WORKS = [
+    *WITHOUT_PANDAS,
     ("int(spark.range(5).toPandas()['id'].sum())", "10"),
     ("import pandas\nspark.createDataFrame(pandas.DataFrame({'n': [1, 2]})).count()", "2"),
     (
@@ -183,8 +195,6 @@ WORKS = [
         "spark.range(3).select(pandas_udf(lambda n: n * 2, 'long')('id').alias('n')).collect()",
         "[Row(n=0), Row(n=2), Row(n=4)]",
     ),
-    ("seen = sc.accumulator(0)\nsc.parallelize([1, 2]).foreach(seen.add)\nseen.value", "3"),
-    ("told = sc.broadcast('told')\nsc.parallelize([0], 1).map(lambda _: told.value).collect()", "['told']"),
 ]
 
 

@@ -41,9 +41,11 @@ class Attachment:
         self._gateway = _connect(port, secret)
         self._calls = Calls(self._gateway, secret, cells)
         jvm = self._gateway.jvm
-        if jvm.org.apache.spark.SparkEnv.get() is None:  # else getOrCreate would make another SparkContext
+        companion = getattr(getattr(jvm.org.apache.spark, "SparkContext$"), "MODULE$")
+        running = companion.getActive()  # getOrCreate would make another SparkContext when there is none
+        if running.isEmpty():
             raise RuntimeError("The application's SparkContext was stopped.")
-        jsc = jvm.JavaSparkContext.fromSparkContext(jvm.org.apache.spark.SparkContext.getOrCreate())
+        jsc = jvm.JavaSparkContext.fromSparkContext(running.get())
         self.context: Any = SparkContext(gateway=self._gateway, jsc=jsc, conf=SparkConf(_jconf=jsc.getConf()))
         self.context.environment[WORKERS] = self._calls.kernel_tag
         # A new session has no settings, functions and temporary views but the application's own.

@@ -24,6 +24,7 @@ def install(link: SparkLink, cells: Cells) -> None:
     patch_on_import(
         {
             "pyspark.context": functools.partial(_patch_context, link),
+            "pyspark.core.context": functools.partial(_patch_context, link),  # where Spark 4 has it
             "pyspark.sql.session": functools.partial(_patch_session, link),
             "pyspark.sql.streaming.readwriter": functools.partial(_patch_streaming, cells),
         }
@@ -33,6 +34,8 @@ def install(link: SparkLink, cells: Cells) -> None:
 def _patch_context(link: SparkLink, module: Any) -> None:
     """Put a class in SparkContext's place of which there is one object: the application's."""
     plain: Any = module.SparkContext
+    if hasattr(plain, "stop_here"):
+        return  # Spark 4's pyspark.context, which has it from pyspark.core.context
 
     class Meta(type):
         """Lets code wait that asks for the context, or needs it: ``functions.col("x")``, ``pyspark.ml``."""

@@ -254,7 +254,7 @@ class SparkApplication:
         Notes
         -----
         ``org.apache.spark.deploy.yarn.ApplicationMaster.finish`` is private to Spark but public in bytecode
-        (seen in 3.5.9). Outside a container of YARN nothing is done.
+        (seen in 3.5.9 and 4.3.0). Outside a container of YARN nothing is done.
         """
         if self._on_yarn:
             thread = threading.Thread(target=self._fail, args=(code, text), daemon=True)
@@ -337,7 +337,7 @@ class _KernelGateway:
 
 
 class _RBackend:
-    """What SparkR talks to (``org.apache.spark.api.r.RBackend``, private to Spark, tried on 3.5.9)."""
+    """What SparkR talks to (``org.apache.spark.api.r.RBackend``, private to Spark, tried on 3.5.9, 4.3.0)."""
 
     def __init__(self, jvm: Any, sc: Any, tag: str) -> None:
         self._backend = jvm.org.apache.spark.api.r.RBackend()

@@ -1,6 +1,6 @@
 """What kernel processes leave behind in a SparkContext that outlives them, and how it is taken away.
 
-Public API of Spark where there is one; the rest is named with the Spark class it belongs to (seen on 3.5.9).
+Public API of Spark where there is one; the rest is named with the Spark class it belongs to (3.5.9, 4.3.0).
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class SharedState:
 
     def _drop_broadcasts(self) -> None:
         # Spark frees them when the JVM's garbage collector finds them, which may be half an hour later.
-        blocks = self._jvm.org.apache.spark.SparkEnv.get().blockManager()
+        blocks = self._environment("blockManager", "org.apache.spark.storage.BlockManager")
         master = blocks.master()
         for number in {
             int(found) for found in BROADCAST.findall(blocks.blockInfoManager().entries().mkString())
@@ -186,8 +186,21 @@ class SharedState:
 
     def _unserve(self, kind: str, name: str) -> None:
         if self.version >= (3, 5):
-            server = self._jvm.org.apache.spark.SparkEnv.get().rpcEnv().fileServer()
+            server = self._environment("rpcEnv", "org.apache.spark.rpc.RpcEnv").fileServer()
             (server.removeFile if kind == "Files" else server.removeJar)(name)
+
+    def _environment(self, part: str, kind: str) -> Any:
+        """A part of the driver's ``SparkEnv``, of which py4j could call nothing.
+
+        It looks at all methods of a class to call one, and those of Spark 4.3's mention classes (protobuf's)
+        that PyPI's pyspark does not bring along.
+        """
+        lang = self._jvm.java.lang
+        name = lang.Class.forName
+        returns = lang.invoke.MethodType.methodType(name(kind))
+        lookup = lang.invoke.MethodHandles.publicLookup()
+        method = lookup.findVirtual(name("org.apache.spark.SparkEnv"), part, returns)
+        return method.invokeWithArguments([self._sc.env()])
 
     def _remove_files(self) -> None:
         """Remove the driver's copies of added files, and what Python broadcast from files."""

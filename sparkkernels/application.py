@@ -1,4 +1,4 @@
-"""One application from submit to end: the order of its steps, and the words for what goes wrong."""
+"""One application from submit to end: the order of its steps."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from .errors import (
     SparkKernelError,
     SubmitError,
 )
+from .failures import application_ended, kernel_failed, quotes_output, too_late
 from .handover import is_left
 from .record import LaunchRecord, sweep
 from .relay.addresses import relay_addresses
@@ -32,15 +33,12 @@ from .spec import LaunchSpec
 from .states import POLL, TRANSITIONS, ApplicationState, Phase
 from .tokens import TokenKeeper
 from .turns import shared_turns
-from .words import LINES, describe_exit, hint_for, last_lines
+from .words import LINES, last_lines
 
 #: Seconds an application has to finish by itself once it was asked to.
 GRACE_S = 5.0
 #: Seconds within which YARN says why an application ended that spark-submit saw fail.
 REPORT_S = 5.0
-#: In diagnostics that need no log beside them: the supervisor's own words, a log's end that YARN quotes.
-OUTPUT_QUOTED = ("sparkkernels: ", "bytes of stderr :")
-LOGS_HINT = "Read the container's log: jupyter sparkkernels logs {}"
 
 
 class Application:
@@ -230,7 +228,7 @@ class Application:
             if self.ended:
                 raise await self.failure("The Spark application ended before its kernel could start.")
             if deadline is not None and time.monotonic() > deadline:
-                raise await self._too_late(spec)
+                raise too_late(spec, self.application_id, self.report)
             await self._link.changed(0.5)
 
     async def _why_not_accepted(self, error: SubmitError) -> SparkKernelError:
@@ -241,21 +239,6 @@ class Application:
                 return await self.failure("The Spark application ended before its kernel could start.")
             await self._link.changed(0.5)
         return error
-
-    async def _too_late(self, spec: LaunchSpec) -> SparkKernelError:
-        report = self.report
-        waiting = report is not None and not report.host
-        queue = report.queue if report else spec.queue or "default"
-        where = f"is still waiting in the queue {queue}" if waiting else "has a container but no kernel"
-        return LaunchTimeout(
-            f"The kernel did not start within {spec.launch_timeout_s:g} s: its application {where}.",
-            application_id=self.application_id,
-            diagnostics=report.diagnostics if report else "",
-            tracking_url=report.tracking_url if report else "",
-            hint="Free resources in the queue, choose another one, or raise launch_timeout_s."
-            if waiting
-            else "Look at the container's log; raise launch_timeout_s if the cluster is slow.",
-        )
 
     async def launch_kernel(self, message: dict[str, Any], deadline: float) -> None:
         """Have the supervisor start a kernel process, and return when it has bound its ports.
@@ -356,37 +339,23 @@ class Application:
 
     async def kernel_failure(self) -> SparkKernelError:
         """Why the kernel process is gone."""
-        kernel = self._link.kernel
         if self.ended:
             return await self.failure("The Spark application ended before its kernel was ready.")
-        ended = f"The kernel process could not start: {describe_exit(kernel.returncode)}."
-        return ApplicationFailed(
-            kernel.text if kernel.state == "failed" else ended,
-            application_id=self.application_id,
-            diagnostics=last_lines(kernel.text, LINES) if kernel.state == "exited" else "",
-            hint=hint_for(kernel.text) or "Check the kernelspec's argv, and its python's packages.",
-        )
+        return kernel_failed(self._link.kernel, self.application_id)
 
     async def failure(self, message: str) -> SparkKernelError:
         """An error about an ended application, with what the cluster and the container said."""
-        report = self.report
-        cause = self.cause_of_death()
-        said = report.diagnostics.strip() if report else ""
-        rest = "\n".join(line for line in said.splitlines() if not cause or cause not in line)
-        has_output = any(mark in said for mark in OUTPUT_QUOTED)
-        output = "" if has_output else self.last_lines()
-        if self.application_id is not None and not output and not has_output:
-            try:
-                output = last_lines(await in_thread(self._backend.logs, self.application_id), LINES)
-            except SparkKernelError as error:
-                self._log.debug("No log of %s: %s", self.application_id, error.message)
-        return ApplicationFailed(
-            message if not cause else f"{message.rstrip('.')}: {cause[:1].lower()}{cause[1:]}",
-            application_id=self.application_id,
-            diagnostics="\n\n".join(part for part in (last_lines(rest, 2 * LINES), output) if part),
-            tracking_url=report.tracking_url if report else "",
-            hint=hint_for(f"{said}\n{output}") or LOGS_HINT.format(self.application_id),
-        )
+        output = "" if quotes_output(self.report) else self.last_lines() or await self._container_log()
+        return application_ended(message, self.application_id, self.report, self.cause_of_death(), output)
+
+    async def _container_log(self) -> str:
+        if self.application_id is None:
+            return ""
+        try:
+            return last_lines(await in_thread(self._backend.logs, self.application_id), LINES)
+        except SparkKernelError as error:
+            self._log.debug("No log of %s: %s", self.application_id, error.message)
+            return ""
 
     def cause_of_death(self) -> str:
         """One sentence on why the application ended, "" when it has not or nobody knows."""

@@ -159,7 +159,7 @@ async def test_a_manager_that_gives_up_leaves_nothing(caplog: pytest.LogCaptureF
 
 @pytest.mark.parametrize("hint", ["", "Ask the administrator."])
 async def test_an_application_that_ended_says_more_than_the_submit_that_saw_it(
-    monkeypatch: pytest.MonkeyPatch, hint: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, hint: str
 ) -> None:
     """Of an application that fails at once spark-submit may say its exit code before YARN says the reason."""
 
@@ -167,7 +167,10 @@ async def test_an_application_that_ended_says_more_than_the_submit_that_saw_it(
         raise SubmitError("spark-submit failed with exit code 1.", hint=hint)
 
     monkeypatch.setattr(LocalSubmission, "wait", sees_it_fail)
-    manager = AsyncKernelManager(kernel_name=write_kernelspec(python="/bin/false"))
+    ends = tmp_path / "ends"
+    ends.write_text(f"#!/bin/sh\nsleep {4 if hint else 0}\nexit 1\n")
+    ends.chmod(0o755)
+    manager = AsyncKernelManager(kernel_name=write_kernelspec(python=str(ends)))
     expected = SubmitError if hint else ApplicationFailed  # a submit that knows the reason is believed
     with pytest.raises(expected, match="failed with exit code 1" if hint else "ended before its kernel"):
         await manager.start_kernel()

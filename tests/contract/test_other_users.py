@@ -46,7 +46,7 @@ def bob() -> Iterator[int]:
 async def subscribe(uid: int, port: int, keys: dict[str, str]) -> asyncio.subprocess.Process:
     """A subscriber of this uid that has begun to connect."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, SUBSCRIBER, str(uid), str(port), "2"),
+        *(sys.executable, SUBSCRIBER, str(uid), str(port)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd="/",
@@ -58,10 +58,18 @@ async def subscribe(uid: int, port: int, keys: dict[str, str]) -> asyncio.subpro
     return process
 
 
-async def heard(process: asyncio.subprocess.Process) -> int:
-    """How many messages it has heard."""
+async def hears(process: asyncio.subprocess.Process, count: int) -> None:
+    """Return when it has heard so many messages."""
+    assert process.stdout is not None
+    for _ in range(count):
+        assert await process.stdout.readline() == b"heard\n"
+
+
+async def end(process: asyncio.subprocess.Process) -> bytes:
+    """End it; what it printed and nobody has read."""
+    process.kill()
     output, _ = await asyncio.wait_for(process.communicate(), HANG_S)
-    return int(output)
+    return output
 
 
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "with stolen keys"])
@@ -72,11 +80,14 @@ async def test_a_second_user_subscribes_to_nothing(bob: int, encrypted: bool) ->
         assert bool(keys) is encrypted
         stolen: Any = {**keys, "curve_serverkey": keys["curve_publickey"]} if keys else {}
         subscribers = [await subscribe(uid, manager.iopub_port, stolen) for uid in (os.getuid(), bob)]
-        while any(process.returncode is None for process in subscribers):
-            assert (await run(client, "a secret")).text == "a secret"
-            await asyncio.sleep(0.05)
-        ours, bobs = [await heard(process) for process in subscribers]
-        assert ours > 10 and bobs == 0
+        hearing = asyncio.ensure_future(hears(subscribers[0], 30))
+        async with asyncio.timeout(HANG_S):
+            while not hearing.done():
+                assert (await run(client, "a secret")).text == "a secret"
+                await asyncio.sleep(0.05)
+            await hearing
+        _, bobs = [await end(process) for process in subscribers]
+        assert bobs == b""
 
 
 async def test_nothing_that_others_may_read_holds_a_secret_whatever_the_umask(leaks: Leaks) -> None:

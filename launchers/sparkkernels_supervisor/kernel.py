@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Set
 
 from .mechanism import CURVE, mechanisms_of
 from .processes import (
@@ -23,6 +23,8 @@ from .processes import (
     signal_all,
 )
 
+#: The second has the ports of JVMs, which bind IPv4 addresses with IPv6 sockets.
+TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 #: Bytes of the kernel's own output kept for the message about its end.
 TAIL = 4096
@@ -174,9 +176,7 @@ class KernelProcess:
     def _look(self) -> None:
         if self.state != "starting" or not self.check():
             return
-        with open("/proc/net/tcp") as file:
-            bound = listening_ports(file.read())
-        if not set(self.ports.values()) <= bound:
+        if not set(self.ports.values()) <= _bound():
             asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look)
         elif self._encrypted:
             asyncio.get_running_loop().create_task(self._look_closer())
@@ -224,3 +224,11 @@ class KernelProcess:
         self.state = state
         self.text = text
         self._on_change(self)
+
+
+def _bound() -> Set[int]:
+    ports: Set[int] = set()
+    for table in filter(os.path.exists, TABLES):
+        with open(table) as file:
+            ports |= listening_ports(file.read())
+    return ports

@@ -94,7 +94,7 @@ def reserve_ports(count: int) -> List[socket.socket]:
 
 
 def listening_ports(table: str) -> Set[int]:
-    """Ports that somebody listens on, from the text of ``/proc/net/tcp``."""
+    """Ports that somebody listens on, from the text of ``/proc/net/tcp`` or ``tcp6``."""
     rows = (line.split(None, 4) for line in table.splitlines()[1:])
     return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == LISTEN}
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from ..errors import ConfigurationError
 
 #: What the file carries: top-level packages, installed beside this one.
-PACKAGES = ("sparkkernels_supervisor", "sparkkernels_python", "sparkkernels_r")
+PACKAGES = ("sparkkernels_supervisor", "sparkkernels_python", "sparkkernels_r", "sparkkernels_scala")
 
 MAIN = """\
 import sys
@@ -98,12 +98,12 @@ def package_directory(package: str) -> Path:
 
 
 def package_files(package: str, directory: Path) -> Iterator[tuple[str, bytes]]:
-    """A package's files as (path in the zip, content), without caches and hidden files."""
+    """A package's files as (path in the zip, content), without caches, hidden files, and jars for JVMs."""
     for path in directory.rglob("*"):
         relative = path.relative_to(directory)
         if any(part == "__pycache__" or part.startswith(".") for part in relative.parts):
             continue
-        if path.is_file() and path.suffix not in (".pyc", ".pyo"):
+        if path.is_file() and path.suffix not in (".pyc", ".pyo", ".jar"):
             yield f"{package}/{relative.as_posix()}", path.read_bytes()
 
 

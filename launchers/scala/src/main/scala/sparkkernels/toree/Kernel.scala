@@ -1,0 +1,145 @@
+package sparkkernels.toree
+
+import java.nio.file.Files
+
+import akka.actor.{Actor, ActorRef, ActorSelection, ActorSystem, Props}
+import com.typesafe.config.{Config, ConfigFactory}
+import org.apache.spark.sql.SparkSession
+import org.apache.toree.boot.KernelBootstrap
+import org.apache.toree.boot.layer._
+import org.apache.toree.comm.{CommRegistrar, CommStorage, KernelCommManager}
+import org.apache.toree.dependencies.{CoursierDependencyDownloader, DependencyDownloader}
+import org.apache.toree.interpreter.Interpreter
+import org.apache.toree.kernel.api
+import org.apache.toree.kernel.protocol.v5.content.{ShutdownReply, ShutdownRequest}
+import org.apache.toree.kernel.protocol.v5.kernel.{ActorLoader, SimpleActorLoader}
+import org.apache.toree.kernel.protocol.v5.{KMBuilder, KernelMessage, MessageType, SocketType, SystemActorType}
+import org.apache.toree.plugins.{AllInterpretersReady, PluginManager}
+import org.apache.toree.utils.LogLike
+import org.slf4j.Logger
+import org.slf4j.helpers.NOPLogger
+import play.api.libs.json.Json
+
+import scala.collection.JavaConverters._
+import scala.collection.mutable
+import scala.concurrent.Await
+import scala.concurrent.duration._
+import scala.language.reflectiveCalls // Toree's MessageType
+
+/** One Toree, without what it does to a JVM that it takes for its own.
+  *
+  * It has no signal handlers, no shutdown hook and no SecurityManager, never ends the JVM, and its Spark is the
+  * application's.
+  *
+  * @param config  Toree's settings, those of the connection file among them
+  * @param session what `spark` is
+  * @param jobTag  the tag of all Spark jobs
+  * @param leash   the way to the launcher process, which is told when cells run and when to end
+  */
+class Kernel(config: Config, session: SparkSession, jobTag: String, leash: Leash)
+    extends KernelBootstrap(config)
+    with StandardBareInitialization
+    with ComponentInitialization
+    with StandardHandlerInitialization
+    with HookInitialization {
+
+  // Toree logs the connection's key.
+  override protected val logger: Logger = NOPLogger.NOP_LOGGER
+
+  @volatile private var actors: Option[ActorSystem] = None
+  @volatile private var cells: Option[CellInterpreter] = None
+
+  /** Start it; returns when it answers. */
+  def start(): Unit = {
+    initialize()
+    System.setSecurityManager(null)
+  }
+
+  /** End the running cell and its Spark jobs. */
+  def interrupt(): Unit = cells.foreach(_.interrupt())
+
+  /** End it: afterwards nothing of it runs, and its ports are free. */
+  def stop(): Unit = {
+    cells.foreach(_.stop())
+    actors.foreach(system => Await.ready(system.terminate(), Kernel.StopTimeout))
+    leash.close()
+  }
+
+  override def initializeHooks(config: Config, interpreter: Interpreter): Unit = ()
+
+  override def initializeShutdownHook(): Unit = ()
+
+  override protected def createActorSystem(name: String): ActorSystem = {
+    val system = ActorSystem(name, Kernel.AkkaSettings.withFallback(config), getClass.getClassLoader)
+    actors = Some(system)
+    system
+  }
+
+  /** Toree's, except that a request for the kernel's end comes here, and that messages to all clients keep their
+    * order: Toree has an actor for each of their types, and so "idle" may come before a cell's last output.
+    */
+  override protected def createActorLoader(system: ActorSystem): ActorLoader = {
+    val standard = SimpleActorLoader(system)
+    val end = system.actorOf(Props(new EndOfKernel(standard, leash)), "sparkkernels-end")
+    new ActorLoader {
+      override def load(what: Enumeration#Value): ActorSelection =
+        if (what == MessageType.Incoming.ShutdownRequest) system.actorSelection(end.path)
+        else if (Kernel.ToAllClients(what)) standard.load(SocketType.IOPub)
+        else standard.load(what)
+    }
+  }
+
+  /** As Toree's own, with the application's session and an interpreter that knows the leash. */
+  override def initializeComponents(config: Config, actorLoader: ActorLoader) = {
+    val storage = new CommStorage
+    val registrar = new CommRegistrar(storage)
+    val comms = new KernelCommManager(actorLoader, KMBuilder(), registrar)
+    val interpreters = InterpreterManager(config)
+    val scala = interpreters.interpreters("Scala").asInstanceOf[CellInterpreter]
+    val downloader = new CoursierDependencyDownloader
+    downloader.setDownloadDirectory(Files.createTempDirectory("toree_add_deps").toFile)
+    val plugins = new PluginManager
+    val kernel = new api.Kernel(config, actorLoader, interpreters, comms, plugins) {
+      override def sparkSession: SparkSession = session
+    }
+    plugins.dependencyManager.add[Interpreter](scala)
+    plugins.dependencyManager.add[DependencyDownloader](downloader)
+    plugins.dependencyManager.add(config)
+    plugins.dependencyManager.add(plugins)
+    plugins.dependencyManager.add[api.Kernel](kernel)
+    plugins.initialize()
+    scala.use(actorLoader, session, jobTag, busy => leash.tell(if (busy) "busy" else "idle"))
+    cells = Some(scala)
+    interpreters.initializeInterpreters(kernel)
+    plugins.fireEvent(AllInterpretersReady)
+    val responses: mutable.Map[String, ActorRef] =
+      new java.util.concurrent.ConcurrentHashMap[String, ActorRef]().asScala
+    (storage, registrar, comms, scala, kernel, downloader, kernel.magics, plugins, responses)
+  }
+}
+
+object Kernel {
+  private val ToAllClients: Set[Enumeration#Value] = {
+    import MessageType.Outgoing._
+    Set(ExecuteInput, ExecuteResult, Stream, DisplayData, ClearOutput, Error, Status)
+  }
+
+  private val StopTimeout = 10.seconds
+
+  /** An OutOfMemoryError of a cell may hit any thread, and by default Akka ends the JVM for it. */
+  private val AkkaSettings = ConfigFactory.parseString("akka.jvm-exit-on-fatal-error = off")
+}
+
+/** Answers the request for the kernel's end, and has the launcher process end: then Toree is stopped. */
+class EndOfKernel(actors: ActorLoader, leash: Leash) extends Actor {
+  override def receive: Receive = { case request: KernelMessage =>
+    val restart = Json.parse(request.contentString).as[ShutdownRequest].restart
+    actors.load(SystemActorType.KernelMessageRelay) ! KMBuilder()
+      .withParent(request)
+      .withIds(request.ids)
+      .withHeader(MessageType.Outgoing.ShutdownReply)
+      .withContentString(ShutdownReply(restart))
+      .build
+    leash.tell("end")
+  }
+}

@@ -24,6 +24,8 @@ CONF = {
     "spark.dynamicAllocation.maxExecutors": "1",
 }
 ROWS = 'call(sql("select distinct id % 7 from range(0, 1000, 1, 4)"), "count")'
+#: More than the driver's heap holds.
+TOO_MUCH = 'sparkR.callJStatic("java.nio.ByteBuffer", "allocate", 1073741824L)'
 PORT = 'cat(Sys.getenv("EXISTING_SPARKR_BACKEND_PORT"))'
 
 
@@ -39,6 +41,9 @@ async def test_a_notebook_in_r_computes_on_the_cluster_is_interrupted_restarted_
         assert (await notebook.ok(ROWS)).value == "[1] 7"  # on an executor that is there from now on
         interrupted = await notebook.interrupted(JOB, "at work", after_s=2)
         assert interrupted.status != "ok" and interrupted.seconds < 5
+        assert (await notebook.ok(ROWS)).value == "[1] 7"
+        full = await notebook.run(TOO_MUCH)
+        assert full.status != "ok" and "OutOfMemoryError: Java heap space" in full.evalue
         assert (await notebook.ok(ROWS)).value == "[1] 7"
         port = int((await notebook.ok(PORT)).stdout)
         assert listens(port)

@@ -30,6 +30,8 @@ CONF = {
     "spark.dynamicAllocation.maxExecutors": "2",
 }
 JOB = "sc.parallelize(range(8), 8).map(lambda n: __import__('time').sleep(0.3) or n).sum()"
+#: More than the driver's heap holds.
+TOO_MUCH = "sc._jvm.java.nio.ByteBuffer.allocate(2**30)"
 EXECUTORS = "sc._jsc.sc().getExecutorIds().mkString(' ')"
 SOON = {
     "spark.dynamicAllocation.executorIdleTimeout": "2s",
@@ -89,6 +91,9 @@ async def test_restarts_of_one_notebook_warm_by_wish_and_because_its_spark_is_go
         ports = notebook.provisioner.connection_info
         await notebook.ok(JOB)
         first = notebook.application_id
+        full = await notebook.run(TOO_MUCH)
+        assert "OutOfMemoryError: Java heap space" in full.evalue
+        assert await value(JOB) == "28"
         looks = await leave_all(value, tmp_path)
         kept = await executors(notebook)
         assert kept

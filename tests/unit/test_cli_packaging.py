@@ -109,11 +109,12 @@ def test_settings_for_the_administrator_are_well_formed(path: Path) -> None:
         assert not set(names) & set(FORCED)
 
 
-def test_the_notebook_is_clean_and_its_figures_are_complete() -> None:
-    notebook = json.loads(document("examples/flights.ipynb"))
+@pytest.mark.parametrize(("name", "mark"), [("flights", '"{}"'), ("flights-r", "  {} = ")])
+def test_the_notebooks_are_clean_and_their_figures_are_complete(name: str, mark: str) -> None:
+    notebook = json.loads(document(f"examples/{name}.ipynb"))
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
     assert code[0]["metadata"]["tags"] == ["parameters"]
     last = "".join(code[-1]["source"])
-    for name in json.loads(document("examples/flights-expected.json")):
-        assert f'"{name}"' in last
+    for figure in json.loads(document("examples/flights-expected.json")):
+        assert mark.format(figure) in last

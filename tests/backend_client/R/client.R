@@ -11,8 +11,11 @@ typed <- function(value) {
 }
 readInt <- function(con) readBin(con, integer(), endian = "big")
 readText <- function(con) rawToChar(readBin(con, raw(), readInt(con)))
-readObject <- function(con) {
-  switch(rawToChar(readBin(con, raw(), 1)),
+readObject <- function(con) readTyped(con, rawToChar(readBin(con, raw(), 1)))
+readTyped <- function(con, type) {
+  switch(type,
+    l = replicate(readInt(con), readObject(con), simplify = FALSE),
+    a = { of <- rawToChar(readBin(con, raw(), 1)); replicate(readInt(con), readTyped(con, of)) },
     n = NULL, i = readInt(con), b = readInt(con) == 1L, c = readText(con),
     d = readBin(con, double(), endian = "big"), j = structure(list(id = readText(con)), class = "jobj")
   )
@@ -45,4 +48,28 @@ sparkR.session <- function() {
     .sparkREnv$.sparkRsession <- sparkR.callJMethod(builder, "getOrCreate")
   }
   .sparkREnv$.sparkRsession
+}
+
+# What examples/flights-r.ipynb uses of SparkR, each with SparkR's name and meaning.
+sparkR.version <- function() sparkR.callJMethod(sparkR.session(), "version")
+sql <- function(sqlQuery) sparkR.callJMethod(sparkR.session(), "sql", sqlQuery)
+read.df <- function(path, source, schema, ...) {
+  reader <- sparkR.callJMethod(sparkR.callJMethod(sparkR.session(), "read"), "format", source)
+  reader <- sparkR.callJMethod(reader, "schema", schema)
+  options <- list(...)
+  for (name in names(options)) reader <- sparkR.callJMethod(reader, "option", name, options[[name]])
+  sparkR.callJMethod(reader, "load", path)
+}
+cache <- function(x) sparkR.callJMethod(x, "cache")
+count <- function(x) sparkR.callJMethod(x, "count")
+createOrReplaceTempView <- function(x, viewName) {
+  invisible(sparkR.callJMethod(x, "createOrReplaceTempView", viewName))
+}
+showDF <- function(x, numRows = 20, truncate = TRUE) {
+  cat(sparkR.callJMethod(x, "showString", as.integer(numRows), if (truncate) 20L else 0L, FALSE))
+}
+collect <- function(x) {
+  columns <- sparkR.callJStatic("org.apache.spark.sql.api.r.SQLUtils", "dfToCols", x)
+  names(columns) <- sparkR.callJMethod(x, "columns")
+  as.data.frame(lapply(columns, unlist))
 }

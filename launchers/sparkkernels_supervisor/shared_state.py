@@ -97,8 +97,10 @@ class SharedState:
         Raises
         ------
         py4j.protocol.Py4JError
-            One of them is gone.
+            One of them is gone, or the thread that hands out jobs (it ends when it finds no memory).
         """
+        if not self._sc.dagScheduler().eventProcessLoop().isActive():
+            raise Py4JError("the thread of its scheduler has ended")
         self._sc.getExecutorMemoryStatus()
         if not self._sc.isLocal():
             jvm = self._jvm

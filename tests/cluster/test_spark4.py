@@ -16,7 +16,7 @@ from sparkkernels.cli.main import main as sparkkernels_command
 from tests.backend_client import BEGIN, JOB, archive
 from tests.leftovers import WITHOUT_PANDAS, leave_all
 
-from .conftest import LIMIT_S, Kernels, until
+from .conftest import LIMIT_S, Kernels
 from .failed_start import refused_at_once
 from .harness import Cluster
 from .harness.environments import environment
@@ -104,9 +104,3 @@ async def test_python_and_r_kernels_work_with_spark_4_and_what_is_built_for_scal
     assert "needs a Spark for Scala 2.12, and Spark 4." in refused.message and "2.13." in refused.message
     assert "docs/scala.md" in refused.hint
     await asyncio.gather(in_python(kernels, spark4, tmp_path), in_r(kernels, spark4, tmp_path))
-
-    def ended() -> bool:
-        last = staged.applications(("FINISHED",))[-2:]
-        return [app["finalStatus"] for app in last] == ["SUCCEEDED", "SUCCEEDED"]
-
-    await until(ended, "both applications have finished well")

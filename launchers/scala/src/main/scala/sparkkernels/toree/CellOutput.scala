@@ -47,8 +47,8 @@ class CellStream(actors: ActorLoader, request: KernelMessage, name: String)
   private var written = false
 
   override def write(byte: Int): Unit = {
-    synchronized { written = true }
     super.write(byte)
+    synchronized { written = true } // only now, or a flush in between would forget it
   }
 
   override def flush(): Unit = synchronized {

@@ -174,7 +174,8 @@ class Kernel:
         """Run code and return its outputs in the notebook's format and its execution count."""
         msg_id = uuid.uuid4().hex
         header = {"msg_id": msg_id, "msg_type": "execute_request", "session": self.session_id}
-        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False}
+        content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}}
+        content["allow_stdin"] = False
         self.socket.send(
             json.dumps(
                 {

@@ -18,7 +18,11 @@ from tests.backend_client import archive
 from .conftest import FINAL
 from .harness import Cluster
 
-NOTEBOOKS = {"python": "examples/flights.ipynb", "r": "examples/flights-r.ipynb"}
+NOTEBOOKS = {
+    "python": "examples/flights.ipynb",
+    "r": "examples/flights-r.ipynb",
+    "scala": "examples/flights-scala.ipynb",
+}
 
 
 def compute(server: demo.Server, staged: Cluster, language: str) -> None:
@@ -54,7 +58,7 @@ def test_the_flights_notebooks_give_on_yarn_the_figures_that_they_give_here(
     with monkeypatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        for language, more in (("python", []), ("r", ["--conf", sparkr])):
+        for language, more in (("python", []), ("r", ["--conf", sparkr]), ("scala", [])):
             install = ["install", "--language", language, "--master", "yarn", "--user", *more]
             assert sparkkernels_command(install) == 0
     server = demo.Server(environment, tmp_path / "server.log")

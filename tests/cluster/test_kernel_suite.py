@@ -110,3 +110,32 @@ class TestRKernel(OnTheCluster, jupyter_kernel_test.KernelTests):  # type: ignor
     code_clear_output = "IRdisplay::clear_output()"
     test_execute_result = None
     test_history = None
+
+
+@pytest.mark.timeout(300)
+class TestScalaKernel(OnTheCluster, jupyter_kernel_test.KernelTests):  # type: ignore[misc]
+    """The same of a Scala kernel. Toree has no help, no pages and no history."""
+
+    language = "scala"
+    first_cell = "spark.range(3).count()"
+    language_name = "scala"
+    file_extension = ".scala"
+    code_hello_world = 'println("hello, world")'
+    code_stderr = 'System.err.println("oops")'
+    completion_samples: ClassVar = [{"text": "spark.ra", "matches": {"range"}}]
+    complete_code_samples: ClassVar = ["1", 'println("hello, world")', "def f(x: Int) = {\n  x * 2\n}\n\n"]
+    incomplete_code_samples: ClassVar = ["def f(x: Int) = {", 'println("""hello']
+    invalid_code_samples: ClassVar = ["import = 7q", "val = 1)"]
+    code_generate_error = 'throw new IllegalArgumentException("of the cell")'
+    code_execute_result: ClassVar = [
+        {"code": "1+2+3", "result": "6"},
+        {"code": "spark.range(10).count()", "result": "10"},
+    ]
+    code_display_data: ClassVar = [
+        {"code": 'kernel.display.html("<b>x</b>")', "mime": "text/html"},
+        {"code": "case class P(a: Int)", "mime": "text/plain"},
+    ]
+    code_clear_output = "kernel.display.clear()"
+    test_history = None
+    test_inspect = None
+    test_pager = None

@@ -109,7 +109,9 @@ def test_settings_for_the_administrator_are_well_formed(path: Path) -> None:
         assert not set(names) & set(FORCED)
 
 
-@pytest.mark.parametrize(("name", "mark"), [("flights", '"{}"'), ("flights-r", "  {} = ")])
+@pytest.mark.parametrize(
+    ("name", "mark"), [("flights", '"{}"'), ("flights-r", "  {} = "), ("flights-scala", '"{}" -> ')]
+)
 def test_the_notebooks_are_clean_and_their_figures_are_complete(name: str, mark: str) -> None:
     notebook = json.loads(document(f"examples/{name}.ipynb"))
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]

@@ -75,17 +75,22 @@ class Kernel(config: Config, session: SparkSession, jobTag: String, leash: Leash
     system
   }
 
-  /** Toree's, except that a request for the kernel's end comes here, and that messages to all clients keep their
-    * order: Toree has an actor for each of their types, and so "idle" may come before a cell's last output.
+  /** Toree's, except that a request for the kernel's end comes here, that messages pass by [[Messages]], and that
+    * those to all clients keep their order: Toree has an actor for each of their types, and so "idle" may come
+    * before a cell's last output.
     */
   override protected def createActorLoader(system: ActorSystem): ActorLoader = {
     val standard = SimpleActorLoader(system)
-    val end = system.actorOf(Props(new EndOfKernel(standard, leash)), "sparkkernels-end")
+    val messages = system.actorOf(Props(new Messages(standard)), "sparkkernels-messages")
+    val end = system.actorOf(Props(new EndOfKernel(messages, leash)), "sparkkernels-end")
     new ActorLoader {
-      override def load(what: Enumeration#Value): ActorSelection =
-        if (what == MessageType.Incoming.ShutdownRequest) system.actorSelection(end.path)
-        else if (Kernel.ToAllClients(what)) standard.load(SocketType.IOPub)
-        else standard.load(what)
+      override def load(what: Enumeration#Value): ActorSelection = what match {
+        case MessageType.Incoming.ShutdownRequest => system.actorSelection(end.path)
+        case SystemActorType.KernelMessageRelay | SystemActorType.StatusDispatch =>
+          system.actorSelection(messages.path)
+        case _ if Kernel.ToAllClients(what) => standard.load(SocketType.IOPub)
+        case _                              => standard.load(what)
+      }
     }
   }
 
@@ -131,10 +136,10 @@ object Kernel {
 }
 
 /** Answers the request for the kernel's end, and has the launcher process end: then Toree is stopped. */
-class EndOfKernel(actors: ActorLoader, leash: Leash) extends Actor {
+class EndOfKernel(messages: ActorRef, leash: Leash) extends Actor {
   override def receive: Receive = { case request: KernelMessage =>
     val restart = Json.parse(request.contentString).as[ShutdownRequest].restart
-    actors.load(SystemActorType.KernelMessageRelay) ! KMBuilder()
+    messages ! KMBuilder()
       .withParent(request)
       .withIds(request.ids)
       .withHeader(MessageType.Outgoing.ShutdownReply)

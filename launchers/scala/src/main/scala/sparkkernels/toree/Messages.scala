@@ -1,0 +1,58 @@
+package sparkkernels.toree
+
+import akka.actor.Actor
+import org.apache.toree.kernel.protocol.v5.KernelStatusType.KernelStatusType
+import org.apache.toree.kernel.protocol.v5.content.KernelStatus
+import org.apache.toree.kernel.protocol.v5.kernel.ActorLoader
+import org.apache.toree.kernel.protocol.v5.{Header, HeaderBuilder, KMBuilder, KernelMessage, MessageType, SystemActorType}
+import play.api.libs.json.{JsObject, Json}
+
+import scala.language.reflectiveCalls // Toree's MessageType
+
+/** Stands before Toree's relay of messages, and in the place of its actor for `busy` and `idle`.
+  *
+  * So a cell is busy before anything else is said of it, and what is sent has the form that clients of today
+  * expect: Toree's messages say that they are of version 5.0 of the protocol, whose rules they don't keep.
+  *
+  * @param actors Toree's own
+  */
+class Messages(actors: ActorLoader) extends Actor {
+  override def receive: Receive = {
+    case (status: KernelStatusType, about: Header) => send(said(status, about))
+    case status: KernelStatusType                  => send(said(status, HeaderBuilder.empty))
+    case message: KernelMessage                    => send(message)
+    case other                                     => relay.forward(other) // what clients send, for one
+  }
+
+  private def relay = actors.load(SystemActorType.KernelMessageRelay)
+
+  private def said(status: KernelStatusType, about: Header): KernelMessage =
+    KMBuilder()
+      .withIds(Seq(MessageType.Outgoing.Status.toString.getBytes))
+      .withHeader(MessageType.Outgoing.Status)
+      .withParentHeader(about)
+      .withContentString(KernelStatus(status.toString))
+      .build
+
+  private def send(message: KernelMessage): Unit =
+    relay ! message.copy(
+      header = message.header.copy(version = Messages.Version),
+      contentString = Messages.content(message.header.msg_type, message.contentString)
+    )
+}
+
+object Messages {
+
+  /** Of the messaging protocol. */
+  private val Version = "5.3"
+
+  private val About = MessageType.Outgoing.KernelInfoReply.toString
+
+  /** A message's content with what Toree leaves out of it. */
+  private[toree] def content(kind: String, text: String): String =
+    if (kind != About) text
+    else {
+      val more = Json.obj("status" -> "ok", "protocol_version" -> Version)
+      Json.stringify(Json.parse(text).as[JsObject] ++ more)
+    }
+}

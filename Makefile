@@ -24,7 +24,7 @@ demo:
 	@$(DEMO_VENV)/bin/python examples/demo.py
 
 test: test-venv system-packages scala-host lint types
-	$(BIN)/python -m pytest --durations=30 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=30 $(PYTEST_ARGS)
 
 check: test-venv lint types unit
 

@@ -205,7 +205,9 @@ def install(
     path = prefix / "share" / "jupyter" / "kernels" / name / "kernel.json"
     spec = json.loads(path.read_text())
     spec["argv"] = argv or spec["argv"]
-    spec["metadata"]["kernel_provisioner"]["config"].update(settings)
+    config = spec["metadata"]["kernel_provisioner"]["config"]
+    spark_conf = {**config["spark_conf"], **settings.get("spark_conf", {})}
+    config.update({**settings, "spark_conf": spark_conf})
     path.write_text(json.dumps(spec))
     return name
 

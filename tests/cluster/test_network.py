@@ -32,6 +32,7 @@ IMPATIENT = {
     f"{PREEMPTION}.natural_termination_factor": "1.0",
     f"{PREEMPTION}.max_ignored_over_capacity": "0.0",
     "yarn.nm.liveness-monitor.expiry-interval-ms": "15000",
+    "yarn.am.liveness-monitor.expiry-interval-ms": "30000",
     "yarn.resourcemanager.connect.retry-interval.ms": "500",
 }
 #: One executor fits beside another on no worker of these.
@@ -170,6 +171,22 @@ async def test_a_kernel_that_is_preempted_and_one_whose_worker_is_lost_are_told_
         await until(
             lambda: len(staged.nodes()) == 2 and not staged.processes(), "the worker is back, and empty"
         )
+
+
+async def test_kernels_that_do_nothing_outlive_the_resourcemanagers_patience(
+    staged: Cluster, kernels: Kernels
+) -> None:
+    half = {"spark.driver.memory": "1g"}
+    async with (
+        kernels(language="python", spark_conf=half) as python,
+        kernels(language="scala", spark_conf=half) as scala,
+    ):
+        await python.ok("one = 1")
+        await scala.ok("val one = 1")
+        await asyncio.sleep(int(IMPATIENT["yarn.am.liveness-monitor.expiry-interval-ms"]) / 1000 + 15)
+        assert (await python.ok("one")).value == (await scala.ok("one")).value == "1"
+        running = {app["id"] for app in staged.applications(("RUNNING",))}
+        assert running == {python.application_id, scala.application_id}
 
 
 async def test_the_relay_listens_where_the_administrator_says(staged: Cluster, kernels: Kernels) -> None:

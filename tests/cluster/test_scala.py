@@ -12,7 +12,6 @@ from .harness import Cluster
 pytestmark = [pytest.mark.usefixtures("leaks"), pytest.mark.timeout(600)]
 
 CONF = {
-    "spark.repl.class.outputDir": "sparkkernels-repl",
     "spark.driver.memory": "1g",
     "spark.executor.memory": "512m",
     "spark.executor.cores": "2",

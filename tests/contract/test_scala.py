@@ -24,6 +24,10 @@ CONF = {
 }
 CLASSES = "case class P(a: Int); val x = 40"
 CLOSURES = "Seq(P(1), P(1)).toDS.map(p => p.a + x).collect().sum"
+HOLD = """val held = new Array[Long](1000)
+System.getProperties.put("held", new java.lang.ref.WeakReference(held))"""
+HELD = """for (_ <- 1 to 3) { System.gc(); System.runFinalization() }
+String.valueOf(System.getProperties.remove("held").asInstanceOf[java.lang.ref.WeakReference[AnyRef]].get)"""
 RUNAWAYS = (
     'println("at work"); Thread.sleep(600000)',
     'println("at work"); sc.parallelize(1 to 4, 4).map { x => Thread.sleep(600000); x }.count()',
@@ -104,6 +108,12 @@ async def test_a_notebook_in_scala(tmp_path: Path) -> None:
         # memory that runs out is an error of the cell
         assert (await run("Array.ofDim[Long](3000, 1000000)")).ename == "java.lang.OutOfMemoryError"
         assert await value("1 + 1") == "2"
+
+        # a warm restart: what the ended kernel held is not in the heap any more
+        await ok(HOLD)
+        await notebook.restart()
+        assert await value(HELD) == "null"
+        await ok('spark.range(3).createOrReplaceTempView("mine")')
 
         # a warm restart, out of a cell that no interrupt ends: the same application, and nothing else
         client.execute("while (true) { try { while (true) {} } catch { case _: Throwable => } }")

@@ -89,6 +89,9 @@ class CellInterpreter(config: Config) extends ScalaInterpreter(config) {
     this
   }
 
+  /** Let go of all values; after the end. */
+  def forget(): Unit = CellClasses.forget(compiler.classLoader)
+
   override protected def newIMain(settings: Settings, out: JPrintWriter): IMain = {
     compiler = new CellCompiler(settings, out)
     compiler.start()

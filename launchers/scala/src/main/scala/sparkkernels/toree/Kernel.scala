@@ -58,11 +58,13 @@ class Kernel(config: Config, session: SparkSession, jobTag: String, leash: Leash
   /** End the running cell and its Spark jobs. */
   def interrupt(): Unit = cells.foreach(_.interrupt())
 
-  /** End it: afterwards nothing of it runs, and its ports are free. */
+  /** End it: afterwards nothing of it runs, its ports are free, and its values are not held. */
   def stop(): Unit = {
     cells.foreach(_.stop())
     actors.foreach(system => Await.ready(system.terminate(), Kernel.StopTimeout))
     leash.close()
+    cells.foreach(_.forget())
+    cells = None
   }
 
   override def initializeHooks(config: Config, interpreter: Interpreter): Unit = ()

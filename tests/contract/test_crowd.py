@@ -29,5 +29,5 @@ def test_two_hundred_kernels_cost_the_cluster_a_call_a_second_and_the_loop_littl
     assert {path for _, path in seen.calls} <= {"GET apps"}, "all in one call"
     # How late it wakes is for `make bench`, where nothing else runs; this is what the loop itself computes in
     # one go, which is more where it was kept from running and finds a heap of work.
-    assert seen.talking.own_p99_ms < 20, seen.talking
+    assert seen.talking.own_p99_ms < 50, seen.talking
     assert seen.talking.threads < KERNELS + 20, seen.talking

@@ -1,6 +1,6 @@
 package sparkkernels.toree
 
-import java.lang.reflect.Modifier
+import java.lang.reflect.{Field, Modifier}
 
 import scala.reflect.internal.util.AbstractFileClassLoader
 
@@ -22,16 +22,22 @@ object CellClasses {
       field.setAccessible(true)
       field.get(null).asInstanceOf[sun.misc.Unsafe]
     }
-    for {
-      field <- of(loader).flatMap(_.getDeclaredFields)
-      if Modifier.isStatic(field.getModifiers) && !field.getType.isPrimitive
-    } unsafe.putObject(unsafe.staticFieldBase(field), unsafe.staticFieldOffset(field), null)
+    for (field <- of(loader).flatMap(references))
+      unsafe.putObject(unsafe.staticFieldBase(field), unsafe.staticFieldOffset(field), null)
     // The REPL's loader is an inner class of the compiler.
     for (field <- loader.getClass.getDeclaredFields if field.getName == "$outer") {
       field.setAccessible(true)
       field.set(loader, null)
     }
   }
+
+  /** The static fields of a class that hold objects; none when it mentions a class that is not there. */
+  private def references(one: Class[_]): List[Field] =
+    try
+      one.getDeclaredFields.toList.filter { field =>
+        Modifier.isStatic(field.getModifiers) && !field.getType.isPrimitive
+      }
+    catch { case _: LinkageError => Nil }
 
   /** Those of the REPL's classes that this loader has loaded. */
   private def of(loader: AbstractFileClassLoader): List[Class[_]] = {

@@ -90,7 +90,7 @@ class CellInterpreter(config: Config) extends ScalaInterpreter(config) {
   }
 
   /** Let go of all values; after the end. */
-  def forget(): Unit = CellClasses.forget(compiler.classLoader)
+  def forget(): Unit = Option(compiler).foreach(begun => CellClasses.forget(begun.classLoader))
 
   override protected def newIMain(settings: Settings, out: JPrintWriter): IMain = {
     compiler = new CellCompiler(settings, out)

@@ -18,6 +18,7 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import TraitError
 
+from .application import Application
 from .blocking import begin, in_thread
 from .cluster import create_backend
 from .cluster.access import Access
@@ -198,7 +199,11 @@ class SparkProvisioner(Starting, KernelProvisionerBase):  # type: ignore[metacla
         self._expect_end()
         await self.send_signal(signal.SIGKILL)
         if self._link is not None and self._application is not None and not self._link.connected:
-            await self._application.end()
+            try:
+                await self._application.end()
+            except SparkKernelError as error:
+                # Tried again by what follows: cleanup or a start. A server that stops must not stop at this.
+                self.log.warning("Kernel %s could not be killed. %s", self.kernel_id, error)
 
     async def terminate(self, restart: bool = False) -> None:
         """SIGTERM the kernel process."""
@@ -224,9 +229,7 @@ class SparkProvisioner(Starting, KernelProvisionerBase):  # type: ignore[metacla
         application, link, record = self._application, self._link, self._record
         try:
             if application is not None:
-                await application.end()
-        except SparkKernelError as error:
-            self.log.error("Kernel %s could not be ended cleanly. %s", self.kernel_id, error)
+                await self._end(application)
         finally:
             if link is not None and not keep_ports:
                 await shared_hub().close_link(link)
@@ -235,6 +238,14 @@ class SparkProvisioner(Starting, KernelProvisionerBase):  # type: ignore[metacla
         self._application = None
         if not keep_ports:
             self._forget()
+
+    async def _end(self, application: Application) -> None:
+        """End the application; one whose cluster can't be asked is looked after no more."""
+        try:
+            await application.end()
+        except SparkKernelError as error:
+            self.log.error("Kernel %s could not be ended cleanly. %s", self.kernel_id, error)
+            application.leave()
 
     def end_now(self) -> None:
         """Blocking end at the interpreter's exit of what nobody else has ended or is left to."""

@@ -18,6 +18,7 @@ from traitlets.config import Config
 
 from sparkkernels import ApplicationFailed, SubmitError
 from sparkkernels.cluster.local import LocalSubmission
+from sparkkernels.errors import ResourceManagerUnavailable
 
 from .kernels import ECHO, HANG_S, IPYKERNEL, becomes, client_of, run, running, write_kernelspec
 
@@ -155,6 +156,27 @@ async def test_a_manager_that_gives_up_leaves_nothing(caplog: pytest.LogCaptureF
     await heard.is_dead_and_gone()
     assert heard.restarts == 1
     await heard.manager.shutdown_kernel()
+
+
+async def test_a_kernel_whose_cluster_cannot_be_asked_keeps_no_server_from_stopping(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    manager = AsyncKernelManager(kernel_name=write_kernelspec("echo", ECHO))
+    await manager.start_kernel()
+    provisioner: Any = manager.provisioner
+    application = provisioner._application
+    kill, application_id = application._backend.kill, application.application_id
+
+    def unreachable(_: str) -> None:
+        raise ResourceManagerUnavailable("Nobody answers.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(application._backend, "kill", unreachable)
+        patch.setattr(provisioner._link, "connected", False)
+        await manager.shutdown_kernel(now=True)
+    assert "could not be killed. Nobody answers." in caplog.text
+    assert "could not be ended cleanly. Nobody answers." in caplog.text
+    kill(application_id)
 
 
 @pytest.mark.parametrize("hint", ["", "Ask the administrator."])

@@ -149,6 +149,8 @@ def spec_for(kernel_id: str, **more: Any) -> dict[str, Any]:
         "name": "helped",
         "queue": None,
         "spark_conf": {},
+        "jars": [],
+        "scala_version": "",
         "server_tag": None,
         "launch_timeout_s": 60,
         "registration_timeout_s": 30,

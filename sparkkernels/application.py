@@ -24,13 +24,14 @@ from .errors import (
 )
 from .failures import application_ended, kernel_failed, quotes_output, too_late
 from .handover import is_left
+from .progress import Progress
 from .record import LaunchRecord, sweep
 from .relay.addresses import relay_addresses
 from .relay.hub import Address, Hub
 from .relay.link import Link
 from .relay.tls import Certificate
 from .spec import LaunchSpec
-from .states import POLL, TRANSITIONS, ApplicationState, Phase
+from .states import POLL, Phase
 from .tokens import TokenKeeper
 from .turns import shared_turns
 from .words import LINES, last_lines
@@ -60,7 +61,6 @@ class Application:
         Known long before the cluster accepted it; from then on every way out ends the application.
     report : ApplicationReport or None
         What the cluster said last.
-    phase : Phase
     deaths : Deaths
         Tells of the ends of kernel processes that nobody wanted.
     begun_at : float
@@ -86,12 +86,11 @@ class Application:
         self._lock = threading.Lock()
         self._watch: Watch | None = None
         self._token_keeper: TokenKeeper | None = None
-        self._told = ""
+        self._progress = Progress(link.kernel_id, log)
         self.begun_at = 0.0
         self.relay: Address | None = None
         self.application_id: str | None = None
         self.report: ApplicationReport | None = None
-        self.phase = Phase.NEW
         self.deaths = Deaths(link, backend.cause_of_death, log)
 
     @property
@@ -99,7 +98,7 @@ class Application:
         """Whether the cluster said that it has ended, or it never began."""
         if self.report is not None:
             return POLL[self.report.state] is not None
-        return self.phase is Phase.ENDED
+        return self._progress.phase is Phase.ENDED
 
     # -- the start -----------------------------------------------------------------------------------------
 
@@ -127,9 +126,9 @@ class Application:
         addresses = await in_thread(relay_addresses, relay.port, given, facing)  # names are looked up
         content = self._link.registration(addresses, relay.fingerprint, spec.registration_timeout_s)
         registration = await in_thread(self._record.write_registration, content)
-        turn = await shared_turns().take(spec.proxy_user or "", max_submits, self._tell_place)
+        turn = await shared_turns().take(spec.proxy_user or "", max_submits, self._progress.place)
         try:
-            self._move(Phase.SUBMITTING, f"Submitting to {spec.master}.")
+            self._progress.move(Phase.SUBMITTING, f"Submitting to {spec.master}.")
             self.begun_at = time.time()
             self._submitting = begin(self._backend.submit, spec, registration, self._id_known)
             submission = await asyncio.wrap_future(self._submitting)
@@ -149,7 +148,7 @@ class Application:
         if self._watch is not None:
             self._watch.settle()
         where = self._link.container
-        self._move(Phase.REGISTERED, f"The supervisor has registered from {where.host}.")
+        self._progress.move(Phase.REGISTERED, f"The supervisor has registered from {where.host}.")
         if spec.is_yarn:
             self._keep_tokens()
 
@@ -181,7 +180,7 @@ class Application:
             raise ConfigurationError(f"The relay's port {relay.port} shows another certificate here.")
         self._id_known(application_id)
         self.report = self.report or report
-        self.phase = Phase.RUNNING
+        self._progress.phase = Phase.RUNNING
         if self._watch is not None:
             self._watch.settle()
         self._keep_tokens()
@@ -223,8 +222,9 @@ class Application:
                 except SubmitError as error:
                     raise await self._why_not_accepted(error) from error
                 deadline = time.monotonic() + spec.launch_timeout_s
-                self._move(Phase.QUEUED, f"{self.application_id} was accepted.")
-            self._tell_progress()
+                self._progress.move(Phase.QUEUED, f"{self.application_id} was accepted.")
+            if self.report is not None:
+                self._progress.reported(self.report)
             if self.ended:
                 raise await self.failure("The Spark application ended before its kernel could start.")
             if deadline is not None and time.monotonic() > deadline:
@@ -259,7 +259,7 @@ class Application:
         self._link.send(message)
         while self.kernel_alive(message["number"]) is None:
             if self._link.kernel.number == message["number"] and self._link.kernel.state == "running":
-                self._move(Phase.RUNNING, f"The kernel runs as process {self._link.kernel.pid}.")
+                self._progress.move(Phase.RUNNING, f"The kernel runs as process {self._link.kernel.pid}.")
                 self.deaths.began(message["number"], message["orphan_timeout_s"])
                 return
             if time.monotonic() > deadline:
@@ -332,7 +332,7 @@ class Application:
         if self._token_keeper is not None:
             self._token_keeper.close()
             self._token_keeper = None
-        self.phase = Phase.ENDED
+        self._progress.phase = Phase.ENDED
         self._record.remove_registration()
 
     # -- words ---------------------------------------------------------------------------------------------
@@ -388,30 +388,3 @@ class Application:
         self.deaths.cut()
         if self._watch is not None:
             self._watch.kick()  # an application that has ended is the likeliest reason
-
-    def _tell_place(self, place: int) -> None:
-        self._log.info(
-            "Kernel %s waits for other submits of this server: it is number %d in the queue.",
-            self._link.kernel_id,
-            place,
-        )
-
-    def _tell_progress(self) -> None:
-        report = self.report
-        if report is None:
-            return
-        if report.state in (ApplicationState.ACCEPTED, ApplicationState.RUNNING) and report.host:
-            words = (
-                f"{report.application_id} has a container on {report.host}; the kernel's supervisor starts."
-            )
-        else:
-            waits = f": {report.diagnostics.strip()}" if report.diagnostics.strip() else "."
-            words = f"{report.application_id} is {report.state.value} in queue {report.queue}{waits}"
-        if words != self._told:
-            self._told = words
-            self._log.info("Kernel %s: %s", self._link.kernel_id, words)
-
-    def _move(self, phase: Phase, words: str) -> None:
-        if phase is not self.phase and phase in TRANSITIONS[self.phase]:
-            self.phase = phase
-            self._log.info("Kernel %s: %s", self._link.kernel_id, words)

@@ -111,13 +111,13 @@ class SparkProvisioner(Starting, KernelProvisionerBase):  # type: ignore[metacla
             raise self._fault
         check_kernel_id(self.kernel_id)
         kwargs = await super().pre_launch(**kwargs)
-        await self._identify(kwargs["env"])
         own = {name: kwargs["env"][name] for name in self.kernel_spec.env if name in kwargs["env"]}
         argv = [*self.kernel_spec.argv, *kwargs.pop("extra_arguments", [])]
-        self._spec = self._make_spec(tuple(argv), own)
-        self._outlives = self._spec.is_yarn and self._is_kept()
-        self._holding.add(self)
         async with first_steps():
+            await self._identify(kwargs["env"])
+            self._spec = self._make_spec(tuple(argv), own)
+            self._outlives = self._spec.is_yarn and self._is_kept()
+            self._holding.add(self)
             if self._link is None:
                 leave_out_what_is_there()
                 self._record = LaunchRecord(self.kernel_id)

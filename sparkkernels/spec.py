@@ -15,7 +15,7 @@ ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 QUEUE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*\Z")
 CONF_NAME = re.compile(r"spark\.[A-Za-z0-9_.\-]+\Z")
 USER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,63}\Z", re.ASCII)
-SCALA_VERSION = re.compile(r"[0-9]+\.[0-9]+\Z", re.ASCII)
+SCALA_VERSION = re.compile(r"([0-9]+\.[0-9]+)?\Z", re.ASCII)
 #: An absolute path that Spark's lists of files take as it is: no list, pattern or fragment in it.
 JAR = re.compile(r"/[^,*?\[\]{}\\#]*\.jar\Z")
 MASTER = re.compile(r"(yarn|local|local\[(\*|[1-9][0-9]*)\])\Z")
@@ -153,7 +153,7 @@ class LaunchSpec:
                 "A kernel with spark_context=none has no JVM, so `jars` means nothing to it.",
                 hint="Remove `jars`, or use spark_context=eager.",
             )
-        if self.scala_version and not SCALA_VERSION.match(self.scala_version):
+        if not SCALA_VERSION.match(self.scala_version):
             raise ConfigurationError(
                 f"scala_version is {self.scala_version!r}; it must be a version like 2.12, or left out."
             )

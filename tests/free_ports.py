@@ -10,9 +10,17 @@ LOWEST = 10_000
 CANDIDATES = 500
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port that nobody has and no outgoing connection gets, as one from ``bind(0)`` could at any moment."""
-    return next(port for port in candidates() if not is_taken(port))
+    """A port that nobody has and no outgoing connection gets, as one from ``bind(0)`` could at any moment.
+
+    Nor does another test get it, before or after it is bound.
+    """
+    port = next(port for port in candidates() if port not in _given and not is_taken(port))
+    _given.add(port)
+    return port
 
 
 def candidates() -> list[int]:

@@ -16,7 +16,8 @@ OLDEST = (3, 11)
 STAMP = "sparkkernels-requirements"
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 #: What an installed, non-editable sparkkernels is made from.
-SOURCES = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "sparkkernels", "launchers", "spark-conf")
+SOURCES = ["setup.py", "pyproject.toml", "README.md", "LICENSE"]
+SOURCES += ["sparkkernels", "launchers", "spark-conf", "jupyter-config"]
 
 
 def main() -> int:
@@ -83,7 +84,7 @@ def fingerprint(requirements: "list[str]", editable: bool) -> str:
     return f"{python} {digest.hexdigest()}"
 
 
-def files(names: "tuple[str, ...]") -> "list[str]":
+def files(names: "list[str]") -> "list[str]":
     """The files of the repository that have these names or are below them."""
     found = []
     for name in names:

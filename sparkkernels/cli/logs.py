@@ -6,6 +6,7 @@ import argparse
 import re
 from pathlib import Path
 
+from ..cluster.applications import APPLICATION_ID
 from ..cluster.yarn import YarnBackend
 from ..errors import ConfigurationError, SparkKernelError
 from ..record import is_kernel_id, read_record, record_directory, records
@@ -18,8 +19,6 @@ DESCRIPTION = (
     "Print the last output of a container that is not the notebook's: Spark's log, a crash. A kernel started"
     " on this machine by this user is found by its kernel id; any application by its application id."
 )
-
-YARN_APPLICATION_ID = re.compile(r"application_[0-9]+_[0-9]+\Z")
 
 #: How much of a log's end is looked at, in bytes; lines beyond it are not printed.
 TAIL_BYTES = 1 << 20
@@ -39,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
     wanted = options.id
     application_id, kernel_id = resolve(wanted)
     text = live_log(record_directory(kernel_id)) if kernel_id is not None else ""
-    if not text and application_id is not None and YARN_APPLICATION_ID.match(application_id):
+    if not text and application_id is not None and APPLICATION_ID.match(application_id):
         text = yarn_log(application_id, backend_of(options))
     if not text:
         raise SparkKernelError(f"There is no log of {wanted}.", hint="It may come when its container runs.")
@@ -72,7 +71,7 @@ def resolve(wanted: str) -> tuple[str | None, str | None]:
         record = read_record(kernel_id)
         if record is not None and record.get("application_id") == wanted:
             return wanted, kernel_id
-    if not YARN_APPLICATION_ID.match(wanted):
+    if not APPLICATION_ID.match(wanted):
         raise SparkKernelError(f"{wanted!r} is neither a kernel nor an application that runs here.")
     return wanted, None
 

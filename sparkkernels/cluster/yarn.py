@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import re
 import shutil
 import tempfile
 import threading
@@ -17,10 +16,11 @@ from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError, NotAllowed, SparkKernelError
 from ..spec import LaunchSpec
-from ..states import POLL, ApplicationState, FinalStatus
+from ..states import POLL, ApplicationState
 from . import delegation_tokens, diagnosis
 from . import log4j as log4j_settings
 from .access import OWN_ACCOUNT, Access
+from .applications import APPLICATION_ID, check_tags, report_from, sequence
 from .base import ApplicationReport, Backend, FreshTokens
 from .bundle import launchers_bundle
 from .command import REGISTRATION_NAME, granted, parse_spark_defaults, refuse_forced, yarn_command, yarn_conf
@@ -50,9 +50,6 @@ QUEUES_S = 5.0
 #: Seconds that an application may stay unknown after spark-submit named it: it does so before the RPC.
 UNKNOWN_S = 2.0
 CLI_TIMEOUT_S = 30.0
-APPLICATION_ID = re.compile(r"application_\d+_\d+\Z")
-#: ``org.apache.hadoop.yarn.api.records.ApplicationSubmissionContext`` and Spark's docs.
-MOST_TAGS, LONGEST_TAG = 10, 100
 
 
 class _Submitted(NamedTuple):
@@ -344,7 +341,7 @@ class YarnBackend(Backend):
         """The newest application that carries this kernel's tag; that can be forged, a user's name not."""
         found = self._site.client.applications(spec.kernel_id.lower())
         own = [str(app["id"]) for app in found if spec.proxy_user in (None, app["user"])]
-        return max(own, key=_sequence, default=None)
+        return max(own, key=sequence, default=None)
 
     def _may_appear(self, application_id: str) -> bool:
         submitted = self._submitted.get(application_id)
@@ -375,37 +372,3 @@ class YarnBackend(Backend):
             file_system.delete(f"{root.rstrip('/')}/.sparkStaging/{application_id}")
         except (SparkKernelError, OSError) as error:
             log.warning("The staging directory of %s may be left: %s", application_id, error)
-
-
-def report_from(application: Json) -> ApplicationReport:
-    """A report from the ResourceManager's description of an application."""
-    node = str(application.get("amHostHttpAddress") or "")
-    return ApplicationReport(
-        application_id=str(application["id"]),
-        state=ApplicationState(application["state"]),
-        final_status=FinalStatus(application.get("finalStatus", "UNDEFINED")),
-        diagnostics=diagnosis.tidy(str(application.get("diagnostics") or "")),
-        tracking_url=str(application.get("trackingUrl") or ""),
-        queue=str(application.get("queue") or ""),
-        host=node.rpartition(":")[0] or node,
-        user=str(application.get("user") or ""),
-        tags=tuple(str(application.get("applicationTags") or "").split(",")),
-    )
-
-
-def check_tags(tags: Collection[str]) -> None:
-    """Refuse tags that YARN would refuse.
-
-    Raises
-    ------
-    ConfigurationError
-    """
-    wrong = [tag for tag in tags if not tag.isascii() or not 0 < len(tag) <= LONGEST_TAG or "," in tag]
-    if wrong or len(tags) > MOST_TAGS:
-        raise ConfigurationError(
-            "YARN does not take the application's tags: at most 10, each of up to 100 ASCII characters."
-        )
-
-
-def _sequence(application_id: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in application_id.split("_")[1:])

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from ..errors import ConfigurationError
 from ..limits import quoted
-from ..spec import LaunchSpec
+from ..spec import SCALA_VERSION, LaunchSpec
 from .messages import SPEC_SECONDS, SPEC_TEXTS
 
 APPLICATION_ID = re.compile(r"application_[0-9]{1,20}_[0-9]{1,10}\Z")
@@ -224,7 +224,7 @@ SPEC: dict[str, Checker] = {
     "queue": _optional(_text),
     "spark_conf": _texts_by_name,
     "jars": _list(_path, MOST_JARS),
-    "scala_version": _matching(re.compile(r"([0-9]{1,3}\.[0-9]{1,3})?\Z", re.ASCII), "a Scala version"),
+    "scala_version": _matching(SCALA_VERSION, "a Scala version"),
     "server_tag": _optional(_matching(SERVER_TAG, "a server's tag")),
 }
 

@@ -52,7 +52,8 @@ def simulated(figures: Figures, directory: Path, count: int) -> None:
         lags(figures, seen.starting, f"{kernels} start")
         lags(figures, seen.some, f"{kernels}, one in {ONE_IN} at work")
         lags(figures, seen.talking, f"{kernels}, all at work")
-        lags(figures, seen.neighbour, f"a loop without work beside {kernels}")
+        lags(figures, seen.beside_start, f"a loop without work beside {kernels} that start")
+        lags(figures, seen.neighbour, f"a loop without work beside {kernels}, all at work")
         memory = seen.talking.resident_mib - seen.empty.resident_mib
         figures.add(f"{kernels}, processors in use", seen.talking.cpu_s / seen.talking.seconds)
         figures.add(f"{kernels}, threads for each", (seen.talking.threads - seen.empty.threads) / count)

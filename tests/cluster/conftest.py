@@ -21,12 +21,27 @@ from sparkkernels.cluster.hadoop_site import HadoopSite
 from tests.leaks import Leaks
 from tests.leaks import nothing_left as nothing_left_here
 
-from .harness import Cluster
+from .harness import Cluster, processes
+from .harness.membership import belongs
 from .notebook import Notebook
 
 #: Hang limit of any one step, in seconds.
 LIMIT_S = 120.0
 FINAL = ("FINISHED", "FAILED", "KILLED")
+#: Seconds that a delegation token of the cluster with short ones lasts, however often it is renewed. A kernel
+#: must be up before those of its submit have run out.
+LIFE_S = 45.0
+SHORT_LIVES = {
+    "hdfs-site.xml": {
+        "dfs.namenode.delegation.token.renew-interval": str(int(LIFE_S * 1000)),
+        "dfs.namenode.delegation.token.max-lifetime": str(int(LIFE_S * 1000)),
+    },
+    # A connection that has proved itself outlives its token; this ends it.
+    "core-site.xml": {"ipc.client.connection.maxidletime": "1000"},
+    "yarn-site.xml": {"yarn.log-aggregation-enable": "true"},
+}
+#: Spark's defaults on the tests' clusters.
+SPARK_CONF = Path(__file__).parent / "spark-conf"
 #: Where an administrator of the cluster with Kerberos staged Spark for everybody.
 SHARED_STAGING = "/apps/sparkkernels"
 
@@ -50,11 +65,16 @@ def staged(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield cluster
 
 
+def environment(cluster: Cluster) -> dict[str, str]:
+    """What a client of the cluster has in its environment, Spark's defaults for it among them."""
+    return {**cluster.environment(), "SPARK_CONF_DIR": str(SPARK_CONF)}
+
+
 @contextmanager
 def in_use(cluster: Cluster, home: Path) -> Iterator[None]:
     """A cluster known to this process's environment, with Spark's jars staged by the command line."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in cluster.environment().items():
+        for name, value in environment(cluster).items():
             patch.setenv(name, value)
         patch.setenv("JUPYTER_PATH", str(home / "share" / "jupyter"))
         patch.setenv("JUPYTER_RUNTIME_DIR", str(home / "runtime"))
@@ -88,15 +108,29 @@ def secure_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster
         yield running
 
 
+@pytest.fixture(scope="session")
+def short_lived_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Another one, without HTTPS, whose delegation tokens last less than a minute; nothing is left of it."""
+    directory = tmp_path_factory.mktemp("short-lived")
+    before = os.environ.get("KRB5_CONFIG")
+    name, place = f"short-{os.getpid()}", directory / "cluster"
+    with secure(directory, name, place, ha=True, extra_site=SHORT_LIVES) as running:
+        assert os.environ.get("KRB5_CONFIG") == before
+        yield running
+    assert not place.exists()
+    assert processes.find(lambda process: belongs(process, place)) == []
+    assert processes.find(lambda process: process.mentions(str(place))) == []
+
+
 @contextmanager
-def secure(directory: Path, name: str, **options: Any) -> Iterator[Cluster]:
+def secure(own: Path, name: str, place: Path | None = None, **options: Any) -> Iterator[Cluster]:
     """A cluster with Kerberos for as long as it is needed, with Spark staged by HDFS's superuser."""
-    running = Cluster.up(name=name, kerberos=True, **options)
+    running = Cluster.up(name=name, directory=place, kerberos=True, **options)
     try:
-        cache = directory / "ticket"
+        cache = own / "ticket"
         running.kinit("hdfs", cache)
         with pytest.MonkeyPatch.context() as patch:
-            for variable, value in {**running.environment(), "KRB5CCNAME": f"FILE:{cache}"}.items():
+            for variable, value in {**environment(running), "KRB5CCNAME": f"FILE:{cache}"}.items():
                 patch.setenv(variable, value)
             assert sparkkernels_command(["stage", "--staging-dir", SHARED_STAGING]) == 0
         yield running
@@ -107,15 +141,15 @@ def secure(directory: Path, name: str, **options: Any) -> Iterator[Cluster]:
 @pytest.fixture
 def secured(secure_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """The cluster with Kerberos, known to this process's environment, which holds no ticket."""
-    environment = {
-        **secure_cluster.environment(),
+    variables = {
+        **environment(secure_cluster),
         "KRB5CCNAME": f"FILE:{tmp_path / 'no-ticket'}",
         "JUPYTER_PATH": str(tmp_path / "share" / "jupyter"),
         "SPARKKERNELS_STAGING_DIR": SHARED_STAGING,
     }
     with no_leaks(secure_cluster, tmp_path, monkeypatch) as found:
         found.excused += ["sparkkernels-*/ticket", "sparkkernels-*/lock", "sparkkernels-*"]  # a service's
-        for name, value in environment.items():
+        for name, value in variables.items():
             monkeypatch.setenv(name, value)
         yield secure_cluster
 
@@ -224,7 +258,7 @@ async def until(condition: Callable[[], Any], what: str, limit_s: float = LIMIT_
 
 @pytest.fixture(autouse=True)
 def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail the test that leaves an application, a container or a staging directory on the cluster."""
+    """Fail the test, and only that, which leaves an application, a container or a staging directory."""
     name = next((name for name in ("staged", "secured") if name in request.fixturenames), None)
     if name is None:
         yield
@@ -232,17 +266,22 @@ def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     cluster: Cluster = request.getfixturevalue(name)
     yield
 
+    def running() -> list[str]:
+        return [app["id"] for app in cluster.applications() if app["state"] not in FINAL]
+
     def left() -> list[str]:
-        running = [app["id"] for app in cluster.applications() if app["state"] not in FINAL]
         # A JVM that is killed while its SparkContext starts may still make directories behind the NodeManager
         # that deletes them; without a file in them they are YARN's own affair, until it starts anew.
         found = cluster.container_directories()
         directories = [str(path) for path in found if any(files for _, _, files in os.walk(path))]
         homes = [f"/user/{user}/.sparkStaging" for user in (cluster.submitter, "alice", "bob")]
         staging = [name for home in homes if cluster.hdfs_status(home) for name in cluster.hdfs_list(home)]
-        return running + directories + staging + [str(pid) for pid in cluster.processes()]
+        return running() + directories + staging + [str(pid) for pid in cluster.processes()]
 
     deadline = time.monotonic() + 15
     while (rest := left()) and time.monotonic() < deadline:
         time.sleep(0.1)
+    if rest:
+        for application_id in running():
+            cluster.kill_application(application_id)
     assert rest == []

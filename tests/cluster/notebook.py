@@ -102,7 +102,10 @@ class Notebook:
         cell = asyncio.ensure_future(
             self.run(code, on_output=lambda text: at_work.set() if mark in text else None)
         )
-        await asyncio.wait_for(at_work.wait(), LIMIT_S)
+        waiting = asyncio.ensure_future(at_work.wait())
+        await asyncio.wait([cell, waiting], timeout=LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        assert at_work.is_set(), f"the cell {'has ended' if cell.done() else 'does not print'}: {code}"
         await asyncio.sleep(after_s)
         begun = time.monotonic()
         await self.manager.interrupt_kernel()

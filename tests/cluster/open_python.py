@@ -19,6 +19,11 @@ PACKAGES = (
 )
 #: Parts of an installation that nobody needs here.
 LEFT_OUT = ("site-packages", "test", "idlelib", "tkinter", "turtledemo", "ensurepip", "config-*")
+#: Debian's Python looks elsewhere than where others do.
+FIND_PACKAGES = """import os, site
+
+site.addsitedir(os.path.join(os.path.dirname(__file__), "site-packages"))
+"""
 
 
 def open_python(directory: Path) -> Path:
@@ -44,6 +49,9 @@ def open_python(directory: Path) -> Path:
     _copy(base / library, directory / library, *LEFT_OUT)
     packages = directory / library / "site-packages"
     packages.mkdir()
+    custom = directory / library / "sitecustomize.py"
+    custom.unlink(missing_ok=True)  # a link, as Debian has it
+    custom.write_text(FIND_PACKAGES)
     for package in PACKAGES:
         _copy(package, packages / package.name)
     others = [Path(path) for path in sys.path if Path(path).name == "site-packages" and Path(path).is_dir()]

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,17 +16,38 @@ import pytest
 
 from sparkkernels.cli.main import main as sparkkernels_command
 from sparkkernels.cluster.access import Access
+from sparkkernels.cluster.delegation_tokens import decode, fetch
 from sparkkernels.cluster.hadoop_site import HadoopSite
 from sparkkernels.cluster.homes import CREATE_COMMAND
-from sparkkernels.errors import ConfigurationError, CredentialsError, NotAllowed
+from sparkkernels.cluster.yarn import YarnBackend
+from sparkkernels.errors import ConfigurationError, CredentialsError, NotAllowed, SparkKernelError
 
-from .conftest import Kernels, act_for, as_user, service, ticket
+from .conftest import Kernels, access, act_for, as_user, service, ticket
 from .failed_start import refused_at_once
 from .harness import Cluster
+from .people import give_away, people
 
 pytestmark = [pytest.mark.timeout(300)]
 
+LINE = "what alice's driver wrote"
 WHO = "print(sc._jvm.org.apache.hadoop.security.UserGroupInformation.getCurrentUser().getUserName())"
+
+
+@pytest.fixture
+def accounts(tmp_path: Path) -> Iterator[None]:
+    """Unix accounts of a worker's, where containers run as their users."""
+    with people(("alice",), "jupyter", tmp_path / "home"):
+        yield
+
+
+def backend_of(cluster: Cluster, name: str) -> YarnBackend:
+    """The cluster as somebody has it who holds a keytab of their own."""
+    return YarnBackend(str(cluster.conf_dir), os.environ.get("SPARK_HOME", ""), access=access(cluster, name))
+
+
+def by_hand(cluster: Cluster, name: str) -> list[str]:
+    """Options of the command line for somebody with a keytab of their own."""
+    return ["--principal", cluster.principal(name), "--keytab", str(cluster.keytab(name))]
 
 
 async def test_with_a_ticket_of_ones_own_the_kernel_is_that_user(
@@ -61,8 +83,8 @@ async def test_with_a_ticket_of_ones_own_the_kernel_is_that_user(
         answer = bob.client.get(node)
         assert not answer.ok and "User [bob] is not authorized" in answer.text
         assert (await notebook.ok("1 + 1")).value == "2"
-        by_hand = ["--principal", secured.principal("bob"), "--keytab", str(secured.keytab("bob"))]
-        assert await asyncio.to_thread(sparkkernels_command, ["stop", application_id, *by_hand]) == 1
+        command = ["stop", application_id, *by_hand(secured, "bob")]
+        assert await asyncio.to_thread(sparkkernels_command, command) == 1
         assert f"does not let bob end {application_id}, which is alice's" in capsys.readouterr().err
         assert await asyncio.to_thread(sparkkernels_command, ["list"]) == 0
         assert f"{application_id}  RUNNING" in capsys.readouterr().out
@@ -73,24 +95,58 @@ async def test_with_a_ticket_of_ones_own_the_kernel_is_that_user(
     assert status is not None and status["owner"] == "alice"
 
 
-async def test_with_the_services_keytab_the_kernel_is_whom_it_acts_for(
-    secured: Cluster, secure_kernels: Kernels, monkeypatch: pytest.MonkeyPatch
+async def test_with_the_services_keytab_a_kernel_and_its_log_are_of_whom_it_acts_for(
+    secured: Cluster,
+    secure_kernels: Kernels,
+    accounts: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    act_for(monkeypatch, secured, "bob")
+    act_for(monkeypatch, secured, "alice")
     async with secure_kernels() as notebook:
-        assert (await notebook.ok(WHO)).stdout == "bob\n"
-        await notebook.ok("spark.range(10).write.mode('overwrite').parquet('hdfs:///user/bob/own.parquet')")
-        [app] = [app for app in secured.applications() if app["id"] == notebook.application_id]
-        assert app["user"] == "bob"
+        assert (await notebook.ok(WHO)).stdout == "alice\n"
+        await notebook.ok(
+            "spark.range(10).write.mode('overwrite').parquet('hdfs:///user/alice/acted.parquet')"
+        )
         await notebook.restart()
-        assert (await notebook.ok(WHO)).stdout == "bob\n"
-        # The service sees and ends it without acting for anybody.
-        own = as_user(secured, "jupyter").client.application(app["id"])
-        assert own is not None and own["amContainerLogs"]
-        by_hand = ["--principal", secured.principal("jupyter"), "--keytab", str(secured.keytab("jupyter"))]
-        assert await asyncio.to_thread(sparkkernels_command, ["stop", app["id"], *by_hand]) == 0
-    status = secured.hdfs_status("/user/bob/own.parquet")
-    assert status is not None and status["owner"] == "bob"
+        assert (await notebook.ok(WHO)).stdout == "alice\n"
+        await notebook.ok(f"sc._jvm.System.err.println({LINE!r})")
+        application_id = notebook.application_id
+        # The service sees it without acting for anybody.
+        own = as_user(secured, "jupyter").client.application(application_id)
+        assert own is not None and own["user"] == "alice" and own["amContainerLogs"]
+        alice, bob, jupyter = (backend_of(secured, name) for name in ("alice", "bob", "jupyter"))
+        report = (await asyncio.to_thread(alice.report, [application_id]))[application_id]
+        assert report.tracking_url.startswith(f"{secured.resource_manager_url}/proxy/")
+        assert secured.resource_manager_url.startswith("https://")
+
+        with pytest.raises(SparkKernelError, match="its files do not belong to the account alice") as caught:
+            await asyncio.to_thread(alice.logs, application_id)
+        assert "LinuxContainerExecutor" in caught.value.hint
+        give_away(secured.log_directories(application_id), "alice")
+        acting = await asyncio.to_thread(notebook.provisioner._backend)
+        for backend in (alice, jupyter, acting):
+            assert LINE in await asyncio.to_thread(backend.logs, application_id)
+        with pytest.raises(NotAllowed, match=f"let bob see the log of {application_id}, which is alice's"):
+            await asyncio.to_thread(bob.logs, application_id)
+
+        tokens = await asyncio.to_thread(fetch, jupyter.site, "alice")
+        [token] = decode(tokens.credentials).values()
+        assert b"alice" in token.identifier and tokens.life_s > 80_000
+
+        # Elsewhere, where the kernel's record is not.
+        monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "elsewhere"))
+        for name, code in (("alice", 0), ("jupyter", 0), ("bob", 1)):
+            command = ["logs", application_id, *by_hand(secured, name)]
+            assert await asyncio.to_thread(sparkkernels_command, command) == code
+            said = capsys.readouterr()
+            assert (LINE in said.out) == (code == 0)
+            assert (f"not let bob see the log of {application_id}" in said.err) == (code == 1)
+        command = ["stop", application_id, *by_hand(secured, "jupyter")]
+        assert await asyncio.to_thread(sparkkernels_command, command) == 0
+    status = secured.hdfs_status("/user/alice/acted.parquet")
+    assert status is not None and status["owner"] == "alice"
 
 
 @pytest.mark.parametrize("user", ["carol", "dave"])

@@ -10,11 +10,20 @@ from pathlib import Path
 import pytest
 from jupyter_client.manager import AsyncKernelManager
 
-from .conftest import Kernels, install, until
+from .conftest import install, until
 from .harness import Cluster
 from .notebook import Notebook
 
 pytestmark = [pytest.mark.timeout(300)]
+
+#: A cell of two Spark jobs that take their time.
+SLOW = """
+import time
+def slow(rows):
+    time.sleep(1)
+    yield from rows
+print(sum(sc.parallelize(range(100), 8).mapPartitions(slow).sum() for _ in range(2)))
+"""
 
 
 @pytest.fixture
@@ -58,7 +67,7 @@ async def always_alive(manager: AsyncKernelManager) -> AsyncIterator[None]:
         looking.cancel()
 
 
-async def test_in_the_middle_of_a_start(alice: Cluster, tmp_path: Path) -> None:
+async def test_in_the_middle_of_a_start_of_a_cell_and_of_a_shutdown(alice: Cluster, tmp_path: Path) -> None:
     manager = AsyncKernelManager(kernel_name=install(tmp_path, None, {}))
     starting = asyncio.ensure_future(manager.start_kernel())
     provisioner = await until(lambda: manager.provisioner, "a provisioner")
@@ -67,30 +76,19 @@ async def test_in_the_middle_of_a_start(alice: Cluster, tmp_path: Path) -> None:
     await starting
     notebook = Notebook(manager)
     await notebook.open()
+    application_id = notebook.application_id
     assert (await notebook.ok("1 + 1")).value == "2"
     assert (await notebook.ok("spark.range(1000).count()")).value == "1000"
+
+    cell = asyncio.ensure_future(notebook.ok(SLOW))
+    async with always_alive(manager):
+        await step_down(alice)
+        assert (await cell).stdout == "9900\n"
+
     notebook.close()
+    dying = asyncio.ensure_future(die(alice))
+    await asyncio.sleep(0.5)
     await manager.shutdown_kernel()
-    assert len([app for app in alice.applications() if app["id"] == notebook.application_id]) == 1
-
-
-async def test_in_the_middle_of_a_cell_and_of_a_shutdown(alice: Cluster, secure_kernels: Kernels) -> None:
-    async with secure_kernels() as notebook:
-        await notebook.ok("spark.range(10).count()")
-        cell = asyncio.ensure_future(
-            notebook.ok(
-                "import time\n"
-                "def slow(rows):\n    time.sleep(1)\n    yield from rows\n"
-                "total = sum(sc.parallelize(range(100), 8).mapPartitions(slow).sum() for _ in range(2))\n"
-                "print(total)"
-            )
-        )
-        async with always_alive(notebook.manager):
-            await step_down(alice)
-            assert (await cell).stdout == "9900\n"
-        application_id = notebook.application_id
-        dying = asyncio.ensure_future(die(alice))
-        await asyncio.sleep(0.5)
     await dying
     [app] = [app for app in alice.applications() if app["id"] == application_id]
     assert app["state"] in ("FINISHED", "KILLED")

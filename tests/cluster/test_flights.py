@@ -15,7 +15,7 @@ import flights_data
 from sparkkernels.cli.main import main as sparkkernels_command
 from tests.backend_client import archive
 
-from .conftest import FINAL
+from .conftest import FINAL, environment
 from .harness import Cluster
 
 NOTEBOOKS = {
@@ -54,14 +54,14 @@ def test_the_flights_notebooks_give_on_yarn_the_figures_that_they_give_here(
     for file in flights_data.write(tmp_path / "flights"):
         staged.hdfs_put(f"/data/flights/{file.name}", file.read_bytes())
     sparkr = f"spark.yarn.dist.archives=file://{archive(tmp_path / 'packed')}#sparkr"
-    environment = {**demo.environment(tmp_path), **staged.environment()}
+    variables = {**demo.environment(tmp_path), **environment(staged)}
     with monkeypatch.context() as patch:
-        for name, value in environment.items():
+        for name, value in variables.items():
             patch.setenv(name, value)
         for language, more in (("python", []), ("r", ["--conf", sparkr]), ("scala", [])):
             install = ["install", "--language", language, "--master", "yarn", "--user", *more]
             assert sparkkernels_command(install) == 0
-    server = demo.Server(environment, tmp_path / "server.log")
+    server = demo.Server(variables, tmp_path / "server.log")
     try:
         server.wait_until_up()
         with ThreadPoolExecutor() as pool:

@@ -1,12 +1,10 @@
-"""The cluster harness with Kerberos and two ResourceManagers: one such cluster for this file."""
+"""The cluster harness with Kerberos and two ResourceManagers."""
 
 from __future__ import annotations
 
 import base64
 import json
-import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,37 +15,18 @@ from sparkkernels.cluster.access import Access
 from sparkkernels.cluster.delegation_tokens import Token, decode, fetch, write_token
 from sparkkernels.cluster.yarn import YarnBackend
 from sparkkernels.errors import NotAllowed, SparkKernelError
-from tests.cluster.harness import Cluster, HarnessError, processes
+from tests.cluster.harness import Cluster, HarnessError
 from tests.cluster.harness.kerberos import Realm
-from tests.cluster.harness.membership import belongs
 from tests.cluster.harness.web import Answer, WebError, ask
 from tests.cluster.people import people
 
-LIFETIME_S = 60
+from .conftest import LIFE_S
 
 
 @pytest.fixture(scope="module")
-def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A secure cluster whose delegation tokens live for a minute; nothing is left of it."""
-    directory = tmp_path_factory.mktemp("secure")
-    prefix = "dfs.namenode.delegation.token"
-    lifetimes = {f"{prefix}.{key}": str(LIFETIME_S * 1000) for key in ("renew-interval", "max-lifetime")}
-    before = os.environ.get("KRB5_CONFIG")
-    running = Cluster.up(
-        f"realm-{os.getpid()}",
-        extra_site={"hdfs-site.xml": lifetimes, "yarn-site.xml": {"yarn.log-aggregation-enable": "true"}},
-        directory=directory,
-        kerberos=True,
-        ha=True,
-    )
-    try:
-        assert os.environ.get("KRB5_CONFIG") == before
-        yield running
-    finally:
-        running.down()
-    assert not directory.exists()
-    assert processes.find(lambda process: belongs(process, directory)) == []
-    assert processes.find(lambda process: process.mentions(str(directory))) == []
+def secure(short_lived_cluster: Cluster) -> Cluster:
+    """The cluster."""
+    return short_lived_cluster
 
 
 def test_nobody_is_believed_without_a_ticket(secure: Cluster) -> None:
@@ -91,7 +70,7 @@ def test_settings_of_the_caller_reach_the_daemons(secure: Cluster) -> None:
     url = f"{secure.webhdfs_url}/?op=GETDELEGATIONTOKEN&doas=alice&renewer=jupyter"
     token = send(secure, "jupyter", "GET", url).json()["Token"]["urlString"]
     renewed = send(secure, "jupyter", "PUT", f"{secure.webhdfs_url}/?op=RENEWDELEGATIONTOKEN&token={token}")
-    assert 0 < renewed.json()["long"] / 1000 - time.time() <= LIFETIME_S
+    assert 0 < renewed.json()["long"] / 1000 - time.time() <= LIFE_S
 
 
 def test_without_its_kdc_the_cluster_lives_on_and_nobody_gets_in(secure: Cluster, tmp_path: Path) -> None:

@@ -2,92 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sparkkernels.cli.main import main as sparkkernels_command
 from sparkkernels.cluster.access import Access
-from sparkkernels.cluster.delegation_tokens import decode, fetch
+from sparkkernels.cluster.delegation_tokens import fetch
 from sparkkernels.cluster.fs_shell import FsShell
 from sparkkernels.cluster.hadoop_site import HadoopSite
 from sparkkernels.cluster.webhdfs import WebHdfs
-from sparkkernels.cluster.yarn import YarnBackend
 from sparkkernels.errors import (
     ConfigurationError,
-    NotAllowed,
     ResourceManagerUnavailable,
     SparkKernelError,
 )
 
-from .conftest import SHARED_STAGING, Kernels, access, act_for, as_user, ticket
+from .conftest import SHARED_STAGING, as_user, ticket
 from .failed_start import refused_at_once
 from .harness import Cluster
-from .people import give_away, people
 
 pytestmark = [pytest.mark.timeout(300)]
-
-LINE = "what alice's driver wrote"
-
-
-@pytest.fixture
-def accounts(tmp_path: Path) -> Iterator[None]:
-    """Unix accounts of a worker's, where containers run as their users."""
-    with people(("alice",), "jupyter", tmp_path / "home"):
-        yield
-
-
-def backend_of(cluster: Cluster, name: str) -> YarnBackend:
-    """The cluster as somebody has it who holds a keytab of their own."""
-    return YarnBackend(str(cluster.conf_dir), os.environ.get("SPARK_HOME", ""), access=access(cluster, name))
-
-
-async def test_a_kernels_life_and_its_log(
-    secured: Cluster,
-    secure_kernels: Kernels,
-    accounts: None,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    act_for(monkeypatch, secured, "alice")
-    async with secure_kernels() as notebook:
-        await notebook.ok(f"sc._jvm.System.err.println({LINE!r})")
-        application_id = notebook.application_id
-        alice, bob, service = (backend_of(secured, name) for name in ("alice", "bob", "jupyter"))
-        report = (await asyncio.to_thread(alice.report, [application_id]))[application_id]
-        assert report.tracking_url.startswith(f"{secured.resource_manager_url}/proxy/")
-        assert secured.resource_manager_url.startswith("https://")
-
-        with pytest.raises(SparkKernelError, match="its files do not belong to the account alice") as caught:
-            await asyncio.to_thread(alice.logs, application_id)
-        assert "LinuxContainerExecutor" in caught.value.hint
-        give_away(secured.log_directories(application_id), "alice")
-        acting = await asyncio.to_thread(notebook.provisioner._backend)
-        for backend in (alice, service, acting):
-            assert LINE in await asyncio.to_thread(backend.logs, application_id)
-        with pytest.raises(NotAllowed, match=f"let bob see the log of {application_id}, which is alice's"):
-            await asyncio.to_thread(bob.logs, application_id)
-
-        tokens = await asyncio.to_thread(fetch, service.site, "alice")
-        [token] = decode(tokens.credentials).values()
-        assert b"alice" in token.identifier and tokens.life_s > 80_000
-
-        # Elsewhere, where the kernel's record is not.
-        monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "elsewhere"))
-        for name, code in (("alice", 0), ("jupyter", 0), ("bob", 1)):
-            by_hand = ["--principal", secured.principal(name), "--keytab", str(secured.keytab(name))]
-            command = ["logs", application_id, *by_hand]
-            assert await asyncio.to_thread(sparkkernels_command, command) == code
-            said = capsys.readouterr()
-            assert (LINE in said.out) == (code == 0)
-            assert (f"not let bob see the log of {application_id}" in said.err) == (code == 1)
-        await asyncio.to_thread(service.kill, application_id)
 
 
 def test_staging_and_homes(

@@ -15,7 +15,7 @@ from .conftest import FINAL, install, service
 from .harness import Cluster
 
 #: `make bench` has thirty.
-ALICES, BOBS, AT_A_TIME = 6, 3, 2
+ALICES, BOBS, AT_A_TIME = 6, 2, 2
 #: Small kernels: a driver's least heap, and room for Python.
 SMALL = {"spark.driver.memory": "512m", "spark.driver.memoryOverhead": "512m"}
 

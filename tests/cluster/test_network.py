@@ -89,13 +89,28 @@ def whole_network(staged: Cluster) -> Iterator[None]:
         worker.heal()
 
 
-async def test_a_kernel_computes_on_every_worker_and_none_is_connected_to(
+async def test_a_kernel_computes_on_every_worker_and_dials_out_from_one_whose_cable_may_be_pulled(
     staged: Cluster, kernels: Kernels
 ) -> None:
-    async with kernels(spark_conf=ON_EACH_WORKER) as notebook:
+    port = free_port()
+    addresses = [staged.host_address]
+    async with kernels(spark_conf=ON_EACH_WORKER, relay_port=port, relay_addresses=addresses) as notebook:
         assert (await notebook.ok("1+1")).value == "2"
         assert (await notebook.ok(HOSTS)).value == "['w1', 'w2']"
         assert (await notebook.ok(LISTENING)).value == "['127.0.0.1']"
+        assert f"'{staged.host_address}:{port}'" in (await notebook.ok(CONNECTED)).value
+
+        name = notebook.provisioner._link.container.host
+        worker = next(worker for worker in staged.workers if name in (worker.name, worker.address))
+        at_work = asyncio.Event()
+        cell = asyncio.ensure_future(notebook.run(TICKS, on_output=lambda _: at_work.set()))
+        await at_work.wait()
+        worker.cut()
+        await asyncio.sleep(5)
+        worker.heal()
+        result = await cell
+        assert result.status == "ok"
+        assert result.stdout.split() == [str(number) for number in range(200)]
 
 
 async def test_a_worker_that_cannot_reach_the_relay_says_which_addresses_it_tried(
@@ -120,24 +135,6 @@ async def test_a_worker_that_cannot_reach_the_relay_says_which_addresses_it_trie
     for worker, why in ((refusing, "Connection refused"), (silent, "no answer")):
         (error,) = [error for error in errors if f"the worker {worker.address} " in str(error)]
         assert re.search(rf"^Tried {staged.host_address}:\d+: {why}$", str(error), re.M)
-
-
-async def test_a_cable_pulled_for_seconds_in_the_middle_of_a_cell_loses_nothing(
-    staged: Cluster, kernels: Kernels
-) -> None:
-    async with kernels() as notebook:
-        await notebook.ok("1")
-        name = notebook.provisioner._link.container.host
-        worker = next(worker for worker in staged.workers if name in (worker.name, worker.address))
-        at_work = asyncio.Event()
-        cell = asyncio.ensure_future(notebook.run(TICKS, on_output=lambda _: at_work.set()))
-        await at_work.wait()
-        worker.cut()
-        await asyncio.sleep(5)
-        worker.heal()
-        result = await cell
-        assert result.status == "ok"
-        assert result.stdout.split() == [str(number) for number in range(200)]
 
 
 async def test_a_kernel_that_is_preempted_and_one_whose_worker_is_lost_are_told_why(
@@ -187,10 +184,3 @@ async def test_kernels_that_do_nothing_outlive_the_resourcemanagers_patience(
         assert (await python.ok("one")).value == (await scala.ok("one")).value == "1"
         running = {app["id"] for app in staged.applications(("RUNNING",))}
         assert running == {python.application_id, scala.application_id}
-
-
-async def test_the_relay_listens_where_the_administrator_says(staged: Cluster, kernels: Kernels) -> None:
-    port = free_port()
-    async with kernels(relay_port=port, relay_addresses=[staged.host_address]) as notebook:
-        assert (await notebook.ok("6 * 7")).value == "42"
-        assert f"'{staged.host_address}:{port}'" in (await notebook.ok(CONNECTED)).value

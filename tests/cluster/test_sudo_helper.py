@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -65,10 +66,25 @@ class Host:
         return shlex.join([*as_person(person), *self.command])
 
     def say(self, person: str, *requests: Any, **more: Any) -> list[dict[str, Any]]:
-        """Have somebody start the helper and say these requests, and return what it says."""
+        """Have somebody start the helper and say these requests; what it says until it has answered all."""
         lines = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in requests]
-        done = self.run(person, self.command, input=b"".join(line + b"\n" for line in lines), **more)
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        more = {"cwd": "/", "env": {"PATH": os.environ["PATH"]}, "stdin": subprocess.PIPE, **more}
+        heard: list[dict[str, Any]] = []
+        command = [*as_person(person), *self.command]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, **more) as helper:
+            assert helper.stdin is not None and helper.stdout is not None
+            with contextlib.suppress(BrokenPipeError):  # it does not listen to everything to the end
+                helper.stdin.write(b"".join(line + b"\n" for line in lines))
+                helper.stdin.flush()
+            while sum(not answer.keys().isdisjoint({"done", "error"}) for answer in heard) < len(lines):
+                line = helper.stdout.readline()
+                if not line:
+                    break
+                heard.append(json.loads(line))
+            with contextlib.suppress(BrokenPipeError):
+                helper.stdin.close()
+            helper.wait(LIMIT_S)
+        return heard
 
     def run(self, person: str, command: list[str], **more: Any) -> subprocess.CompletedProcess[bytes]:
         """Run a command as somebody."""

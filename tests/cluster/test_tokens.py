@@ -4,31 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import re
 import time
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from .conftest import Kernels, act_for, secure, until
+from .conftest import LIFE_S, Kernels, act_for, until
 from .harness import Cluster
 from .notebook import Notebook
 
 pytestmark = [pytest.mark.timeout(600)]
 
-#: A token's longest life. A kernel must be up before those of its submit have run out.
-LIFE_S = 45.0
-SITE = {
-    "hdfs-site.xml": {
-        "dfs.namenode.delegation.token.renew-interval": str(int(LIFE_S * 1000)),
-        "dfs.namenode.delegation.token.max-lifetime": str(int(LIFE_S * 1000)),
-    },
-    # A connection that has proved itself outlives its token; this ends it.
-    "core-site.xml": {"ipc.client.connection.maxidletime": "1000"},
-}
 #: One executor from the start to the end, others when a job has more tasks.
 EXECUTORS = {
     "spark.executor.cores": "1",
@@ -82,10 +70,9 @@ print(*sorted(str(token.getKind()) for token in found.getAllTokens().toArray()))
 
 
 @pytest.fixture(scope="module")
-def secure_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Stands in for the one with everyday lifetimes."""
-    with secure(tmp_path_factory.mktemp("hdfs"), f"tokens-{os.getpid()}", extra_site=SITE) as running:
-        yield running
+def secure_cluster(short_lived_cluster: Cluster) -> Cluster:
+    """In place of the one with everyday lifetimes."""
+    return short_lived_cluster
 
 
 async def containers(notebook: Notebook, pause: float = 0.0) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,14 @@ HOLD = """val held = new Array[Long](1000)
 System.getProperties.put("held", new java.lang.ref.WeakReference(held))"""
 HELD = """for (_ <- 1 to 3) { System.gc(); System.runFinalization() }
 String.valueOf(System.getProperties.remove("held").asInstanceOf[java.lang.ref.WeakReference[AnyRef]].get)"""
+END_OF_TOREE = """import org.apache.toree.kernel.protocol.v5.{kernel => toree, _}
+import scala.concurrent.duration._
+val field = kernel.getClass.getSuperclass.getDeclaredFields.find(_.getName.endsWith("actorLoader")).get
+field.setAccessible(true)
+val relay = field.get(kernel).asInstanceOf[toree.ActorLoader].load(SystemActorType.KernelMessageRelay)
+val actor = scala.concurrent.Await.result(relay.resolveOne(10.seconds), 10.seconds)
+val cell = actor.getClass.getMethod("underlying").invoke(actor)
+cell.getClass.getMethod("system").invoke(cell).asInstanceOf[akka.actor.ActorSystem].terminate()"""
 RUNAWAYS = (
     'println("at work"); Thread.sleep(600000)',
     'println("at work"); sc.parallelize(1 to 4, 4).map { x => Thread.sleep(600000); x }.count()',
@@ -96,8 +105,9 @@ async def test_a_notebook_in_scala(tmp_path: Path) -> None:
         await ok(f"%AddJar file://{host_jar()}")
         assert await value(CLOSURES) == "82"
 
-        # interrupts: a kernel that does nothing, and all kinds of cells
+        # interrupts: a kernel that does nothing, whose next cell it may come to; and all kinds of cells
         await manager.interrupt_kernel()
+        await run("1")
         for cell in RUNAWAYS:
             interrupted = await notebook.interrupted(cell, "at work", after_s=0.5)
             assert (interrupted.ename, interrupted.evalue) == ("Interrupted", "The cell was interrupted.")
@@ -125,8 +135,22 @@ async def test_a_notebook_in_scala(tmp_path: Path) -> None:
         assert await value('spark.catalog.tableExists("mine")') == "false"
         assert await value('sc.getLocalProperty("spark.job.tags")') != tag
 
-        # the kernel's end when a client asks for it
+        # an interrupt while a cell is compiled lets the compiler be
+        classes = "; ".join(f"case class Q{n}(a: Int)" for n in range(100))
+        early = asyncio.ensure_future(run(f"{classes}; Thread.sleep(600000)"))
+        await asyncio.sleep(1)
+        await manager.interrupt_kernel()
+        assert (await early).ename == "Interrupted"
+        assert await value(CLOSURES) == "82"
+
+        # Toree's end, as after an OutOfMemoryError on one of its own threads, is the kernel's
         link: Any = manager.provisioner
+        client.execute(END_OF_TOREE)
+        await becomes(lambda: link._link.kernel.returncode == 1)
+        await notebook.restart()
+        assert await value("sc.applicationId") == application
+
+        # the kernel's end when a client asks for it
         client.shutdown()
         await becomes(lambda: link._link.kernel.returncode == 0)
 

@@ -132,51 +132,56 @@ def test_a_kernel_that_nobody_uses_ends_for_good_with_and_without_its_server(
     wait_until(lambda: not leaks.processes())
 
 
-@pytest.mark.parametrize(
-    ("config", "argv", "first", "somewhere"),
-    [
-        (
-            {},
-            ("/no/such/command", "{connection_file}"),
-            "The kernel's command '/no/such/command' could not be started: No such file or directory.",
-            "Name a command that exists",
-        ),
-        (
-            {},
-            (sys.executable, "-c", "import sys; print('out of cheese'); sys.exit(3)"),
-            "The kernel process could not start: it ended with exit code 3.",
-            "out of cheese",
-        ),
-        (
-            {},
-            (sys.executable, "-m", "ipykernel_of_nobody", "-f", "{connection_file}"),
-            "The kernel process could not start: it ended with exit code 1.",
-            "No module named ipykernel_of_nobody",
-        ),
-        ({"python": "/no/such/python"}, None, "/no/such/python", "jupyter sparkkernels install --python"),
-        ({"master": "mesos://x"}, None, "The Spark master 'mesos://x' is not one of yarn,", "`master`"),
-        ({"launch_timeout_s": "soon"}, None, "launch_timeout_s", "soon"),
-        ({"lunch_timeout_s": 3}, None, "lunch_timeout_s", "launch_timeout_s"),
-        ({"relay_port": 1 << 20}, None, "The relay's port 1048576 can't be opened", "relay_port"),
-    ],
-    ids=["command", "exit", "module", "python", "master", "value", "name", "port"],
-)
-def test_a_failed_start_says_why_in_a_whole_sentence_and_leaves_the_server_well(
-    start: StartServer, config: dict[str, object], argv: tuple[str, ...] | None, first: str, somewhere: str
-) -> None:
+#: Kernelspecs that can't work: settings, command, and what the error's first line and the rest of it say.
+BAD: dict[str, tuple[dict[str, object], tuple[str, ...] | None, str, str]] = {
+    "command": (
+        {},
+        ("/no/such/command", "{connection_file}"),
+        "The kernel's command '/no/such/command' could not be started: No such file or directory.",
+        "Name a command that exists",
+    ),
+    "exit": (
+        {},
+        (sys.executable, "-c", "import sys; print('out of cheese'); sys.exit(3)"),
+        "The kernel process could not start: it ended with exit code 3.",
+        "out of cheese",
+    ),
+    "module": (
+        {},
+        (sys.executable, "-m", "ipykernel_of_nobody", "-f", "{connection_file}"),
+        "The kernel process could not start: it ended with exit code 1.",
+        "No module named ipykernel_of_nobody",
+    ),
+    "python": (
+        {"python": "/no/such/python"},
+        None,
+        "/no/such/python",
+        "jupyter sparkkernels install --python",
+    ),
+    "master": ({"master": "mesos://x"}, None, "The Spark master 'mesos://x' is not one of yarn,", "`master`"),
+    "value": ({"launch_timeout_s": "soon"}, None, "launch_timeout_s", "soon"),
+    "name": ({"lunch_timeout_s": 3}, None, "lunch_timeout_s", "launch_timeout_s"),
+    "port": ({"relay_port": 1 << 20}, None, "The relay's port 1048576 can't be opened", "relay_port"),
+}
+
+
+def test_failed_starts_say_why_in_a_whole_sentence_and_leave_the_server_well(start: StartServer) -> None:
     """Beside a live kernel; then SIGTERM to the server."""
     write_kernelspec("good")
-    write_kernelspec("bad", **({"argv": argv} if argv else {}), **config)  # type: ignore[arg-type]
+    for name, (config, argv, _, _) in BAD.items():
+        write_kernelspec(f"bad-{name}", **({"argv": argv} if argv else {}), **config)  # type: ignore[arg-type]
     server = start()
     good = server.post("kernels", name="good")
-    content: Any = {"path": "b.ipynb", "name": "b", "type": "notebook", "kernel": {"name": "bad"}}
-    failed = server.request("POST", "sessions", **content)
-    assert failed.status_code >= 500
-    message = failed.json()["message"]
-    line = message.partition("\n")[0]
-    assert first in line and somewhere in message, message
-    assert line.endswith(".") and "Traceback" not in message
-    assert [kernel["id"] for kernel in server.kernels()] == [good["id"]]
+    for name, (_, _, first, somewhere) in BAD.items():
+        kernel = {"name": f"bad-{name}"}
+        content: Any = {"path": f"{name}.ipynb", "name": name, "type": "notebook", "kernel": kernel}
+        failed = server.request("POST", "sessions", **content)
+        assert failed.status_code >= 500, name
+        message = failed.json()["message"]
+        line = message.partition("\n")[0]
+        assert first in line and somewhere in message, message
+        assert line.endswith(".") and "Traceback" not in message
+        assert [kernel["id"] for kernel in server.kernels()] == [good["id"]], name
     server.signal(signal.SIGTERM)
     assert server.wait() == 0
     assert not server_trouble(server)

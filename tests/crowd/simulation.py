@@ -37,7 +37,9 @@ LIMIT_S = 120.0
 SETTLE_S = 3.0
 #: Of so many kernels one has somebody at work.
 ONE_IN = 5
-WITH_LAG = "--ServerApp.jpserver_extensions={'tests.crowd.lag': True, 'tests.crowd.direct': True}"
+#: Ours as a wheel enables it, which an editable installation does not.
+EXTENSIONS = dict.fromkeys(("sparkkernels.extension", "tests.crowd.lag", "tests.crowd.direct"), True)
+WITH_LAG = f"--ServerApp.jpserver_extensions={EXTENSIONS}"
 
 
 @dataclass
@@ -49,8 +51,9 @@ class Simulated:
     empty, starting, some, talking, ending : Lag
         Of the server's loop: before the first kernel, while all start at once, while one in ``ONE_IN`` is
         talked to, while all are, and while all are shut down at once.
-    neighbour : Lag
-        Of a loop that has nothing to do, on the same machine while the kernels were talked to.
+    beside_start, neighbour : Lag
+        Of a loop that has nothing to do, on the same machine while the kernels started, and while all were
+        talked to.
     start_s : float
         From asking for all kernels at once to the last one's first answer.
     start_calls, calls : list
@@ -64,6 +67,7 @@ class Simulated:
     some: Lag
     talking: Lag
     ending: Lag
+    beside_start: Lag
     neighbour: Lag
     start_s: float
     start_calls: list[tuple[float, str]]
@@ -143,12 +147,12 @@ def measure(server: Server, address: str, directory: Path, count: int, talk_s: f
     assert "spark" in server.get("kernelspecs").json()["kernelspecs"]  # JupyterLab's first question
     lag_of(server)
     time.sleep(1)
-    empty = lag_of(server)
-    begun = time.monotonic()
-    with ThreadPoolExecutor(count) as pool:
+    with neighbour(directory) as beside_start, ThreadPoolExecutor(count) as pool:
+        empty = lag_of(server)
+        begun = time.monotonic()
         made = list(pool.map(lambda _: start(server), range(count)))
-    start_s = time.monotonic() - begun
-    starting, start_calls = lag_of(server), calls()
+        start_s = time.monotonic() - begun
+        starting, start_calls = lag_of(server), calls()
     files = [Path(os.environ["JUPYTER_RUNTIME_DIR"], f"kernel-{kernel_id}.json") for kernel_id in made]
     at_work = files[::ONE_IN]
     asyncio.run(talk(at_work, SETTLE_S))
@@ -163,7 +167,7 @@ def measure(server: Server, address: str, directory: Path, count: int, talk_s: f
     with ThreadPoolExecutor(count) as pool:
         list(pool.map(lambda name: end(server, name), made))
     return Simulated(
-        *(empty, starting, some, talking, lag_of(server), beside[0]),
+        *(empty, starting, some, talking, lag_of(server), beside_start[0], beside[0]),
         *(start_s, start_calls, talk_calls, heard),
     )
 
@@ -198,6 +202,7 @@ def neighbour(directory: Path) -> Iterator[list[Lag]]:
         wait_until(figures.exists, LIMIT_S)
         yield found
     found.append(Lag(**json.loads(figures.read_text())))
+    figures.unlink()
 
 
 @contextmanager

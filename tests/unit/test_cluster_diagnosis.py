@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sparkkernels.cluster.applications import check_tags, report_from
 from sparkkernels.cluster.base import ApplicationReport
 from sparkkernels.cluster.container_logs import (
     contents,
@@ -18,7 +19,6 @@ from sparkkernels.cluster.container_logs import (
 )
 from sparkkernels.cluster.diagnosis import cause_of_death, tidy
 from sparkkernels.cluster.hadoop_cli import HadoopCli
-from sparkkernels.cluster.yarn import check_tags, report_from
 from sparkkernels.errors import ConfigurationError, NotAllowed, SparkKernelError
 from sparkkernels.states import ApplicationState, FinalStatus
 

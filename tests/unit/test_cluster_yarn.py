@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from sparkkernels.cluster import yarn
+from sparkkernels.cluster.applications import report_from
 from sparkkernels.cluster.filesystem import FileStatus
 from sparkkernels.cluster.hadoop_conf import HadoopConf
 from sparkkernels.cluster.yarn import YarnBackend
@@ -348,4 +349,4 @@ def test_an_unreachable_cluster_is_told_before_a_process_starts(
 
 def test_every_state_of_yarn_is_known() -> None:
     for state in ApplicationState:
-        yarn.report_from({"id": APP, "state": state.value})
+        report_from({"id": APP, "state": state.value})

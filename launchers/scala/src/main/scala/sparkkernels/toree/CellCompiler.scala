@@ -4,6 +4,7 @@ import java.security.ProtectionDomain
 
 import scala.collection.concurrent.TrieMap
 import scala.reflect.internal.util.{AbstractFileClassLoader, BatchSourceFile, Position, SourceFile}
+import scala.reflect.runtime.universe
 import scala.tools.nsc.Settings
 import scala.tools.nsc.interpreter.{IMain, JPrintWriter, ReplReporter}
 
@@ -18,6 +19,9 @@ class CellCompiler(settings: Settings, out: JPrintWriter) extends IMain(settings
   /** Where each cell is in what was compiled, by the name of its package. */
   private val places = TrieMap[String, Place]()
   @volatile private var cell = ""
+
+  /** What Scala's reflection knows of the cells' classes; when nobody has it, reflection begins it anew each time. */
+  private var mirror: Option[universe.Mirror] = None
 
   override lazy val reporter: ReplReporter = new ReplReporter(this) {
     override protected def display(position: Position, message: String, severity: Severity): Unit =
@@ -36,6 +40,8 @@ class CellCompiler(settings: Settings, out: JPrintWriter) extends IMain(settings
     val domain = classOf[AbstractFileClassLoader].getDeclaredField("protectionDomain")
     domain.setAccessible(true)
     domain.set(loader, new ProtectionDomain(loader.protectionDomain.getCodeSource, null))
+    mirror = Some(runtimeMirror)
+    setExecutionWrapper("_root_.sparkkernels.toree.Cell.code")
   }
 
   /** Say what the cell is that is interpreted next. */
@@ -121,4 +127,7 @@ object CellCompiler {
   private val PackageName = """package (\$line\d+)""".r
   private val Wrapper = """\$line\d+\.\$read(\$\$?iw)*""".r
   private val OfCell = """(\$line\d+)\.\$(?:read|eval)(.*)""".r
+
+  /** Whether it is code of a cell that is called there. */
+  def isOfCell(frame: StackTraceElement): Boolean = OfCell.pattern.matcher(frame.getClassName).matches
 }

@@ -15,6 +15,7 @@ import scala.concurrent.Future
 import scala.concurrent.ExecutionContext.Implicits.global
 import scala.tools.nsc.Settings
 import scala.tools.nsc.interpreter.{IMain, JPrintWriter}
+import scala.tools.nsc.util.Exceptional
 
 /** Toree's Scala interpreter, with cells that can be interrupted, and the names that spark-shell has. */
 class CellInterpreter(config: Config) extends ScalaInterpreter(config) {
@@ -22,7 +23,6 @@ class CellInterpreter(config: Config) extends ScalaInterpreter(config) {
 
   private var compiler: CellCompiler = _
   private var cells: CellThread = _
-  private var lastError: Option[Any] = None
   private val cellOut = new CellOutput(System.out)
   private val cellErr = new CellOutput(System.err)
 
@@ -71,8 +71,8 @@ class CellInterpreter(config: Config) extends ScalaInterpreter(config) {
 
   /** End the running cell and all Spark jobs. */
   override def interrupt(): Interpreter = {
-    session.sparkContext.cancelAllJobs()
-    cells.interrupt()
+    val spark = session.sparkContext
+    cells.interrupt(if (!spark.isStopped) spark.cancelAllJobs())
     this
   }
 
@@ -121,17 +121,12 @@ class CellInterpreter(config: Config) extends ScalaInterpreter(config) {
       case _ => super.interpretMapToResultAndOutput(future)
     }
 
-  private def error(text: String): ExecuteError = {
-    val found = compiler.valueOfTerm("lastException")
-    val isNew = found != lastError
-    lastError = found
-    found match {
-      case Some(thrown: Throwable) if isNew => described(thrown)
-      case _ if cells.wasInterrupted        => interrupted
-      case _ =>
-        val lines = text.split("\n").toList
-        ExecuteError("CompileError", lines.headOption.getOrElse(""), lines)
-    }
+  private def error(text: String): ExecuteError = cells.thrown match {
+    case Some(thrown)                 => described(Exceptional.unwrap(thrown))
+    case None if cells.wasInterrupted => interrupted
+    case None =>
+      val lines = text.split("\n").toList
+      ExecuteError("CompileError", lines.headOption.getOrElse(""), lines)
   }
 
   private def described(thrown: Throwable): ExecuteError = thrown match {

@@ -1,6 +1,6 @@
 package sparkkernels.toree
 
-import java.util.concurrent.{CountDownLatch, ExecutorService, Executors, TimeUnit}
+import java.util.concurrent.{ExecutorService, Executors}
 
 import org.apache.toree.utils.TaskManager
 
@@ -12,8 +12,6 @@ import scala.util.Try
   * @param onBegin called on the thread before each cell
   */
 class CellThread(onBegin: () => Unit) extends TaskManager {
-  import CellThread._
-
   private var worker = newWorker()
   private var running: Option[Cell] = None
   @volatile private var last: Option[Cell] = None
@@ -27,7 +25,7 @@ class CellThread(onBegin: () => Unit) extends TaskManager {
 
   private def enqueue[T](body: => T): Future[T] = {
     val promise = Promise[T]()
-    val cell = new Cell(() => promise.tryFailure(new Interrupted))
+    val cell = new Cell(() => promise.tryFailure(new Cell.Interrupted))
     synchronized(worker).execute { () =>
       try {
         begin(cell)
@@ -43,21 +41,20 @@ class CellThread(onBegin: () => Unit) extends TaskManager {
   /** Whether the last cell that began was interrupted. */
   def wasInterrupted: Boolean = last.exists(_.interrupted)
 
-  /** Have the running cell end: first it is asked to, then it is forced, then it is left alone. */
-  def interrupt(): Unit =
-    synchronized(running).foreach { cell =>
-      cell.interrupted = true
-      cell.thread.interrupt()
-      if (!cell.ends(AskedMs)) {
-        synchronized(if (running.contains(cell)) force(cell.thread))
-        if (!cell.ends(ForcedMs)) synchronized {
-          running = None
-          worker.shutdown()
-          worker = newWorker()
-          cell.giveUp()
-        }
-      }
-    }
+  /** What the code of the last cell that began has thrown. */
+  def thrown: Option[Throwable] = last.flatMap(_.thrown)
+
+  /** Have the running cell end, or else leave it alone.
+    *
+    * @param cancel what else is to end; called when the cell counts as interrupted already, so that what it makes
+    *               of that does too
+    */
+  def interrupt(cancel: => Unit = ()): Unit = {
+    val cell = synchronized(running)
+    cell.foreach(_.tell())
+    cancel
+    cell.filterNot(_.interrupt()).foreach(leaveAlone)
+  }
 
   /** End the running cell, and run no more. */
   override def stop(): Unit = {
@@ -67,7 +64,7 @@ class CellThread(onBegin: () => Unit) extends TaskManager {
 
   private def begin(cell: Cell): Unit = {
     synchronized {
-      cell.thread = Thread.currentThread
+      cell.begin()
       running = Some(cell)
       last = running
     }
@@ -76,33 +73,22 @@ class CellThread(onBegin: () => Unit) extends TaskManager {
 
   private def end(cell: Cell): Unit = {
     synchronized(if (running.contains(cell)) running = None)
-    cell.ended.countDown()
+    cell.end()
   }
 
-  @annotation.nowarn
-  private def force(thread: Thread): Unit = thread.stop()
+  private def leaveAlone(cell: Cell): Unit = synchronized {
+    if (running.contains(cell)) {
+      running = None
+      worker.shutdown()
+      worker = newWorker()
+      cell.giveUp()
+    }
+  }
 
   private def newWorker(): ExecutorService = Executors.newSingleThreadExecutor { (task: Runnable) =>
     val thread = new Thread(TaskManager.DefaultThreadGroup, task, "sparkkernels-cells")
     thread.setDaemon(true)
     thread.setContextClassLoader(getClass.getClassLoader)
     thread
-  }
-}
-
-object CellThread {
-
-  /** Milliseconds that a cell has to end when it is interrupted, and when its thread is stopped. */
-  private val AskedMs, ForcedMs = 200L
-
-  /** The cell was interrupted. */
-  class Interrupted extends RuntimeException("The cell was interrupted.")
-
-  private class Cell(val giveUp: () => Unit) {
-    val ended = new CountDownLatch(1)
-    @volatile var thread: Thread = _
-    @volatile var interrupted = false
-
-    def ends(withinMs: Long): Boolean = ended.await(withinMs, TimeUnit.MILLISECONDS)
   }
 }

@@ -8,11 +8,14 @@ import org.apache.spark.sql.SparkSession
 import org.apache.toree.boot.KernelBootstrap
 import org.apache.toree.boot.layer._
 import org.apache.toree.comm.{CommRegistrar, CommStorage, KernelCommManager}
+import org.apache.toree.communication.security.{Hmac, HmacAlgorithm}
 import org.apache.toree.dependencies.{CoursierDependencyDownloader, DependencyDownloader}
 import org.apache.toree.interpreter.Interpreter
 import org.apache.toree.kernel.api
-import org.apache.toree.kernel.protocol.v5.content.{ShutdownReply, ShutdownRequest}
+import org.apache.toree.kernel.protocol.v5.content.{CommClose, CommMsg, CommOpen, ShutdownReply, ShutdownRequest}
+import org.apache.toree.kernel.protocol.v5.handler.GenericSocketMessageHandler
 import org.apache.toree.kernel.protocol.v5.kernel.{ActorLoader, SimpleActorLoader}
+import org.apache.toree.kernel.protocol.v5.relay.KernelMessageRelay
 import org.apache.toree.kernel.protocol.v5.{KMBuilder, KernelMessage, MessageType, SocketType, SystemActorType}
 import org.apache.toree.plugins.{AllInterpretersReady, PluginManager}
 import org.apache.toree.utils.LogLike
@@ -23,6 +26,7 @@ import play.api.libs.json.Json
 import scala.collection.JavaConverters._
 import scala.collection.mutable
 import scala.concurrent.Await
+import scala.concurrent.ExecutionContext.Implicits.global
 import scala.concurrent.duration._
 import scala.language.reflectiveCalls // Toree's MessageType
 
@@ -48,6 +52,7 @@ class Kernel(config: Config, session: SparkSession, jobTag: String, leash: Leash
 
   @volatile private var actors: Option[ActorSystem] = None
   @volatile private var cells: Option[CellInterpreter] = None
+  private var messages: ActorRef = _
 
   /** Start it; returns when it answers. */
   def start(): Unit = {
@@ -74,6 +79,8 @@ class Kernel(config: Config, session: SparkSession, jobTag: String, leash: Leash
   override protected def createActorSystem(name: String): ActorSystem = {
     val system = ActorSystem(name, Kernel.AkkaSettings.withFallback(config), getClass.getClassLoader)
     actors = Some(system)
+    // Akka ends when an actor's thread gets an OutOfMemoryError; nobody would answer any more.
+    system.whenTerminated.foreach(_ => leash.close())
     system
   }
 
@@ -83,7 +90,7 @@ class Kernel(config: Config, session: SparkSession, jobTag: String, leash: Leash
     */
   override protected def createActorLoader(system: ActorSystem): ActorLoader = {
     val standard = SimpleActorLoader(system)
-    val messages = system.actorOf(Props(new Messages(standard)), "sparkkernels-messages")
+    messages = system.actorOf(Props(new Messages(standard, hmac)), "sparkkernels-messages")
     val end = system.actorOf(Props(new EndOfKernel(messages, leash)), "sparkkernels-end")
     new ActorLoader {
       override def load(what: Enumeration#Value): ActorSelection = what match {
@@ -95,6 +102,25 @@ class Kernel(config: Config, session: SparkSession, jobTag: String, leash: Leash
       }
     }
   }
+
+  /** Toree's relay, which leaves signatures to [[Messages]], and its sender of answers on the control channel. */
+  override protected def initializeCoreActors(config: Config, system: ActorSystem, actorLoader: ActorLoader) = {
+    import MessageType.{Incoming, Outgoing}
+    val incoming = Seq(Incoming.CommOpen, Incoming.CommMsg, Incoming.CommClose)
+    val outgoing = Seq(Outgoing.CommOpen, Outgoing.CommMsg, Outgoing.CommClose)
+    def named(kinds: Seq[Enumeration#Value]) = Kernel.Comms.zip(kinds.map(_.toString)).toMap
+    val relay = system.actorOf(
+      Props(new KernelMessageRelay(actorLoader, false, named(incoming), named(outgoing))),
+      SystemActorType.KernelMessageRelay.toString
+    )
+    val answers = system.actorOf(
+      Props(new GenericSocketMessageHandler(actorLoader, SocketType.Control)),
+      Outgoing.ShutdownReply.toString
+    )
+    (relay, messages, messages, messages, answers)
+  }
+
+  private def hmac = Hmac(config.getString("key"), HmacAlgorithm(config.getString("signature_scheme").replace("-", "")))
 
   /** As Toree's own, with the application's session and an interpreter that knows the leash. */
   override def initializeComponents(config: Config, actorLoader: ActorLoader) = {
@@ -126,6 +152,10 @@ class Kernel(config: Config, session: SparkSession, jobTag: String, leash: Leash
 }
 
 object Kernel {
+
+  /** As clients call them; Toree has actors of other names for them. */
+  private val Comms = Seq(CommOpen.toTypeString, CommMsg.toTypeString, CommClose.toTypeString)
+
   private val ToAllClients: Set[Enumeration#Value] = {
     import MessageType.Outgoing._
     Set(ExecuteInput, ExecuteResult, Stream, DisplayData, ClearOutput, Error, Status)

@@ -17,6 +17,8 @@ from .words import LINES, describe_exit, last_lines
 
 #: Seconds within which the end of a container shows that took the kernel process along.
 CONTAINER_S = 1.0
+#: The same after a SIGTERM, with which YARN begins the end of every container and people seldom end a kernel.
+TERMINATED_S = 5.0
 #: Seconds that a connection was cut before its application ended, for the cut to be the reason.
 CUT_S = 5.0
 KILLED = (
@@ -85,7 +87,11 @@ class Deaths:
         if self._awaited or (self._report is not None and POLL[self._report.state] is not None):
             return True
         since = time.monotonic() - self._signalled_at if self._signalled_at is not None else float("inf")
-        return since > (CONTAINER_S if self._link.connected else CUT_S)
+        return since > (self._container_s if self._link.connected else CUT_S)
+
+    @property
+    def _container_s(self) -> float:
+        return TERMINATED_S if self._link.kernel.returncode == -signal.SIGTERM else CONTAINER_S
 
     def why(self) -> str:
         """One sentence on why the kernel is dead; "" when it is not, or when that is not certain yet."""
@@ -118,7 +124,7 @@ class Deaths:
         if kernel.state in ("exited", "failed"):
             if kernel.number == self._number and (kernel.returncode or 0) < 0:
                 self._signalled_at = self._signalled_at or time.monotonic()
-            asyncio.get_running_loop().call_later(CONTAINER_S, self._tell)
+            asyncio.get_running_loop().call_later(self._container_s, self._tell)
         context = self._link.context
         if context.state in ("failed", "stopped") and not self._context_told and not self._awaited:
             self._context_told = True

@@ -25,6 +25,8 @@ LOOK_EVERY_S = 1.0
 CLOSED_S = 1.0
 #: Exit codes: the relay could not be reached or refused us; a bug of ours (sysexits' EX_SOFTWARE).
 EXIT_NO_RELAY, EXIT_BUG = 1, 70
+#: Exit codes above it name the signal that ended the supervisor, as with shells.
+SIGNALLED = 128
 
 
 class Supervisor:
@@ -75,7 +77,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGCHLD, self._host.check)
         for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(
-                signum, self._finish, 128 + signum, "The supervisor was ended by signal %d." % signum
+                signum, self._finish, SIGNALLED + signum, "The supervisor was ended by signal %d." % signum
             )
         self._host.start()
         works = (self._stay_connected(), self._launch_loop(), self._watch(), self._watch_idle())
@@ -85,14 +87,19 @@ class Supervisor:
         code = await self._end
         for task in tasks:
             task.cancel()
+        if code > SIGNALLED:  # it is not the kernel alone that ends, and little time may be left to say so
+            self._hang_up()
         await self._host.end()
-        self._output.look()
-        self._session.shut()
+        self._hang_up()
         await asyncio.sleep(0.05)  # for what is written to leave the TLS transport
         # Who sent a signal knows better why. The last thing to do: the JVM ends us for it.
         if code in (EXIT_NO_RELAY, EXIT_BUG) and self._spark is not None:
             self._spark.fail(code, "sparkkernels: %s" % self._why)
         return code
+
+    def _hang_up(self) -> None:
+        self._output.look()
+        self._session.shut()
 
     def _finish(self, code: int, why: str) -> None:
         if not self._end.done():

@@ -112,11 +112,14 @@ class Poller:
     def _ask(self, watches: list[Watch]) -> None:
         try:
             reports = self._backend.report([watch.application_id for watch in watches])
-        except SparkKernelError as error:
+        except Exception as error:  # whatever it is: without this thread no kernel's end would be known
             if not self._unavailable:
                 level = logging.WARNING if isinstance(error, ResourceManagerUnavailable) else logging.ERROR
                 log.log(
-                    level, "The cluster can't be asked about kernels; none counts as dead for it. %s", error
+                    level,
+                    "The cluster can't be asked about kernels; none counts as dead for it. %s",
+                    error,
+                    exc_info=not isinstance(error, SparkKernelError),
                 )
             self._unavailable = True
             return

@@ -7,8 +7,8 @@ import logging
 import os
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ import psutil
 from jupyter_client.ioloop.manager import AsyncIOLoopKernelManager
 
 from .conftest import until
-from .harness import Cluster
 from .notebook import Notebook
 
 #: The file that the rows are appended to, for docs/reliability.md.
@@ -68,34 +67,23 @@ class Patient:
 
     Parameters
     ----------
-    cluster : Cluster
-    name : str
-        Of the kernelspec.
+    manager : AsyncIOLoopKernelManager
+        Of a kernel that was started.
     log : Deaths
     """
 
-    cluster: Cluster
-    name: str
+    manager: AsyncIOLoopKernelManager
     log: Deaths
     restarts: int = 0
     dead: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def start(self) -> None:
-        """Start it and connect."""
-        self.manager = AsyncIOLoopKernelManager(kernel_name=self.name)
-        await self.manager.start_kernel()
+    def __post_init__(self) -> None:
         self.manager.add_restart_callback(self._restarting)
         self.manager.add_restart_callback(self.dead.set, "dead")
         self.notebook = Notebook(self.manager)
-        await self.notebook.open()
 
     def _restarting(self) -> None:
         self.restarts += 1
-
-    async def end(self) -> None:
-        """Shut it down."""
-        self.notebook.close()
-        await self.manager.shutdown_kernel()
 
     @property
     def provisioner(self) -> Any:
@@ -123,7 +111,11 @@ class Patient:
         done_at : float
             Seconds since the epoch.
         """
-        at, text = await until(lambda: self.told(done_at), f"the death of {fault} is told")
+        try:
+            at, text = await until(lambda: self.told(done_at), f"the death of {fault} is told")
+        except AssertionError as error:
+            report = self.provisioner._application and self.provisioner._application.report
+            raise AssertionError(f"{error}; YARN said {report}, and the log {self.log.told}") from None
         assert words in text, text
         seconds = {"told_after": at - done_at}
         record(fault, f"“{text.partition(' died. ')[2].splitlines()[0]}”", **seconds)
@@ -135,6 +127,20 @@ class Patient:
         await self.notebook.client.wait_for_ready(timeout=120)
         assert (await self.notebook.ok("6 * 7")).value == "42"
         record(f"{fault}, then", "the kernel restarts by itself", up_again_after=up_at - done_at)
+
+
+@asynccontextmanager
+async def patient(name: str, log: Deaths) -> AsyncIterator[Patient]:
+    """A kernel of this kernelspec, connected to; it is shut down whatever becomes of the test."""
+    manager = AsyncIOLoopKernelManager(kernel_name=name)
+    await manager.start_kernel()
+    found = Patient(manager, log)
+    try:
+        await found.notebook.open()
+        yield found
+    finally:
+        found.notebook.close()
+        await manager.shutdown_kernel()
 
 
 def above(pid: int) -> list[psutil.Process]:

@@ -26,7 +26,7 @@ from tests.leaks import Leaks
 
 from .conftest import FINAL, LIMIT_S, Kernels, install, until
 from .failed_start import failed_start
-from .faults import Deaths, Patient, above, cut_off, deaths_told, memory_limit, record, small_disk
+from .faults import Deaths, above, cut_off, deaths_told, memory_limit, patient, record, small_disk
 from .harness import Cluster
 from .server import jupyter_server
 from .starts import Start, has_a_container, submitting
@@ -83,94 +83,90 @@ async def printing_goes_on(kernels: Kernels, seconds: float, *, reset: bool) -> 
         )
 
 
-async def cut_for_good(staged: Cluster, log: Deaths, directory: Path) -> None:
+async def cut_for_good(log: Deaths, directory: Path) -> None:
     """The application ends by itself, and the kernel is dead with the reason."""
     port = free_port()
     conf = {"spark_conf": SMALL, "relay_port": port, "orphan_timeout_s": 12}
-    patient = Patient(staged, install(directory, None, conf), log)
-    await patient.start()
-    patient.manager.stop_restarter()  # no new application could reach this server
-    await patient.notebook.ok("1")
-    with cut_off(port, reset=True):
-        done = time.time()
-        await patient.dies_of(
-            "connection cut for good (orphan_timeout_s=12)",
-            "The connection between this server and the worker ",
-            done,
-        )
-        assert not await patient.manager.is_alive()
-    await patient.end()
+    async with patient(install(directory, None, conf), log) as kernel:
+        kernel.manager.stop_restarter()  # no new application could reach this server
+        await kernel.notebook.ok("1")
+        with cut_off(port, reset=True):
+            done = time.time()
+            await kernel.dies_of(
+                "connection cut for good (orphan_timeout_s=12)",
+                "The connection between this server and the worker ",
+                done,
+            )
+            assert not await kernel.manager.is_alive()
 
 
-async def processes_killed(staged: Cluster, log: Deaths, directory: Path) -> None:
+async def processes_killed(log: Deaths, directory: Path) -> None:
     """One kernel whose processes are killed one after another; its restarter brings it back."""
     conf = {"spark_conf": SMALL, "relay_port": free_port()}  # not the one that is cut beside this
-    patient = Patient(staged, install(directory, None, conf), log)
-    await patient.start()
-    notebook = patient.notebook
-    pid = "import os; os.getpid()"
+    async with patient(install(directory, None, conf), log) as kernel:
+        notebook = kernel.notebook
 
-    first = notebook.application_id
-    kernel = int((await notebook.ok(pid)).value)
-    done = time.time()
-    os.kill(kernel, signal.SIGKILL)
-    await patient.dies_of("kill -9 of the kernel", "was killed (signal 9)", done)
-    await patient.is_up_again(2, "kill -9 of the kernel", done)
-    assert notebook.application_id == first
+        async def process() -> int:
+            return int((await notebook.ok("import os; os.getpid()")).value)
 
-    kernel = int((await notebook.ok(pid)).value)
-    with memory_limit(kernel, 2**28):
+        first = notebook.application_id
+        pid = await process()
         done = time.time()
-        notebook.client.execute(EAT)
-        await patient.dies_of("kernel out of memory", "Linux killed the kernel process because memory", done)
-    await patient.is_up_again(3, "kernel out of memory", done)
-    assert notebook.application_id == first
+        os.kill(pid, signal.SIGKILL)
+        await kernel.dies_of("kill -9 of the kernel", "was killed (signal 9)", done)
+        await kernel.is_up_again(2, "kill -9 of the kernel", done)
+        assert notebook.application_id == first
 
-    kernel = int((await notebook.ok(pid)).value)
-    done = time.time()
-    above(kernel)[0].kill()
-    await patient.dies_of("kill -9 of the supervisor", "The kernel's supervisor ended", done)
-    await patient.is_up_again(4, "kill -9 of the supervisor", done)
-    second = notebook.application_id
-    assert second != first
+        with memory_limit(await process(), 2**28):
+            done = time.time()
+            notebook.client.execute(EAT)
+            told = "Linux killed the kernel process because memory"
+            await kernel.dies_of("kernel out of memory", told, done)
+        await kernel.is_up_again(3, "kernel out of memory", done)
+        assert notebook.application_id == first
 
-    kernel = int((await notebook.ok(pid)).value)
-    done = time.time()
-    above(kernel)[1].kill()
-    await patient.dies_of("kill -9 of the AM's JVM", "container was killed (signal 9)", done)
-    await patient.is_up_again(5, "kill -9 of the AM's JVM", done)
-    assert notebook.application_id not in (first, second)
-    assert patient.restarts == 4 and not patient.dead.is_set()
-    await patient.end()
+        supervisor = above(await process())[0]
+        done = time.time()
+        supervisor.kill()
+        await kernel.dies_of("kill -9 of the supervisor", "The kernel's supervisor ended", done)
+        await kernel.is_up_again(4, "kill -9 of the supervisor", done)
+        second = notebook.application_id
+        assert second != first
+
+        master = above(await process())[1]
+        done = time.time()
+        master.kill()
+        await kernel.dies_of("kill -9 of the AM's JVM", "container was killed (signal 9)", done)
+        await kernel.is_up_again(5, "kill -9 of the AM's JVM", done)
+        assert notebook.application_id not in (first, second)
+        assert kernel.restarts == 4 and not kernel.dead.is_set()
 
 
 async def hopeless(staged: Cluster, log: Deaths, directory: Path) -> None:
     """Killed by somebody, then for its memory at every start: at the third time nobody restarts it."""
     conf = {"spark_conf": SMALL, "relay_port": free_port()}  # not the one that is cut beside this
-    patient = Patient(staged, install(directory, None, conf), log)
-    await patient.start()
-    notebook = patient.notebook
-    await notebook.ok("1")
-    done = time.time()
-    staged.kill_application(notebook.application_id)
-    by = f"killed by {staged.submitter}"
-    await patient.dies_of("application killed in YARN's UI", by, done)
-    await patient.is_up_again(2, "application killed in YARN's UI", done)
-    for number in (3, 4):
+    async with patient(install(directory, None, conf), log) as kernel:
+        notebook = kernel.notebook
+        await notebook.ok("1")
         done = time.time()
-        notebook.client.execute(EAT)
-        memory = "YARN killed the kernel's container for using more memory"
-        await patient.dies_of("container killed for physical memory", memory, done)
-        if number == 3:
-            await patient.is_up_again(3, "container killed for physical memory", done)
-    await asyncio.wait_for(patient.dead.wait(), 60)
-    assert patient.restarts == 2
-    gave_up = next((at, text) for at, text in log.told if "not started again by itself" in text)
-    assert "3 times in a row" in gave_up[1]
-    record("an application that ends at every start", "the kernel is dead", dead_after=gave_up[0] - done)
-    await until(lambda: patient.provisioner.application_id is None, "all of it has ended")
-    assert not await patient.manager.is_alive()
-    await patient.end()
+        staged.kill_application(notebook.application_id)
+        by = f"killed by {staged.submitter}"
+        await kernel.dies_of("application killed in YARN's UI", by, done)
+        await kernel.is_up_again(2, "application killed in YARN's UI", done)
+        for number in (3, 4):
+            done = time.time()
+            notebook.client.execute(EAT)
+            memory = "YARN killed the kernel's container for using more memory"
+            await kernel.dies_of("container killed for physical memory", memory, done)
+            if number == 3:
+                await kernel.is_up_again(3, "container killed for physical memory", done)
+        await asyncio.wait_for(kernel.dead.wait(), 60)
+        assert kernel.restarts == 2
+        gave_up = next((at, text) for at, text in log.told if "not started again by itself" in text)
+        assert "3 times in a row" in gave_up[1]
+        record("an application that ends at every start", "the kernel is dead", dead_after=gave_up[0] - done)
+        await until(lambda: kernel.provisioner.application_id is None, "all of it has ended")
+        assert not await kernel.manager.is_alive()
 
 
 async def test_kernels_whose_connection_is_cut_and_kernels_that_die(
@@ -179,8 +175,8 @@ async def test_kernels_whose_connection_is_cut_and_kernels_that_die(
     outcomes = await asyncio.gather(
         printing_goes_on(kernels, 60, reset=False),
         printing_goes_on(kernels, 5, reset=True),
-        cut_for_good(staged, log, tmp_path),
-        processes_killed(staged, log, tmp_path),
+        cut_for_good(log, tmp_path),
+        processes_killed(log, tmp_path),
         hopeless(staged, log, tmp_path),
         return_exceptions=True,
     )

@@ -17,7 +17,7 @@ from tests.free_ports import free_port
 
 from .conftest import Kernels, in_use, install, until
 from .failed_start import failed_start
-from .faults import Patient, deaths_told
+from .faults import deaths_told, patient
 from .harness import Cluster
 
 pytestmark = [pytest.mark.usefixtures("leaks"), pytest.mark.timeout(300)]
@@ -140,34 +140,32 @@ async def test_a_worker_that_cannot_reach_the_relay_says_which_addresses_it_trie
 async def test_a_kernel_that_is_preempted_and_one_whose_worker_is_lost_are_told_why(
     staged: Cluster, tmp_path: Path
 ) -> None:
-    small = {"spark.driver.memory": "512m", "spark.driver.memoryOverhead": "384m"}
+    small = {"spark.driver.memory": "512m", "spark.driver.memoryOverhead": "512m"}
+    tiny, usual = (install(tmp_path, None, {"spark_conf": small, **own}) for own in ({"queue": "tiny"}, {}))
     with deaths_told() as log:
-        in_the_way = Patient(staged, install(tmp_path, None, {"spark_conf": small, "queue": "tiny"}), log)
-        out_of_reach = Patient(staged, install(tmp_path, None, {"spark_conf": small}), log)
-        await asyncio.gather(in_the_way.start(), out_of_reach.start())
-        for patient in (in_the_way, out_of_reach):
-            patient.manager.stop_restarter()
-        done = time.time()
-        claims = [staged.occupy("default", 1024) for _ in range(8)]
-        await in_the_way.dies_of("preempted for another queue", "YARN preempted the kernel's container", done)
-        for claim in claims:
-            staged.kill_application(claim)
-        name = out_of_reach.provisioner._link.container.host
-        worker = next(worker for worker in staged.workers if name in (worker.name, worker.address))
-        worker.cut()
-        done = time.time()
-        await out_of_reach.dies_of(
-            "worker lost (after 15 s here, 10 minutes by default)",
-            "The worker that ran the kernel was lost",
-            done,
-        )
-        worker.heal()
-        for patient in (in_the_way, out_of_reach):
-            assert not await patient.manager.is_alive()
-            await patient.end()
-        await until(
-            lambda: len(staged.nodes()) == 2 and not staged.processes(), "the worker is back, and empty"
-        )
+        async with patient(tiny, log) as in_the_way, patient(usual, log) as out_of_reach:
+            for each in (in_the_way, out_of_reach):
+                each.manager.stop_restarter()
+            done = time.time()
+            claims = [staged.occupy("default", 512) for _ in range(16)]  # twelve have room
+            await in_the_way.dies_of(
+                "preempted for another queue", "YARN preempted the kernel's container", done
+            )
+            for claim in claims:
+                staged.kill_application(claim)
+            name = out_of_reach.provisioner._link.container.host
+            worker = next(worker for worker in staged.workers if name in (worker.name, worker.address))
+            worker.cut()
+            done = time.time()
+            await out_of_reach.dies_of(
+                "worker lost (after 15 s here, 10 minutes by default)",
+                "The worker that ran the kernel was lost",
+                done,
+            )
+            worker.heal()
+            for each in (in_the_way, out_of_reach):
+                assert not await each.manager.is_alive()
+    await until(lambda: len(staged.nodes()) == 2 and not staged.processes(), "the worker is back, and empty")
 
 
 async def test_kernels_that_do_nothing_outlive_the_resourcemanagers_patience(

@@ -18,6 +18,7 @@ from traitlets.config import Config
 
 from sparkkernels import ApplicationFailed, SubmitError
 from sparkkernels.cluster.local import LocalSubmission
+from sparkkernels.deaths import CONTAINER_S
 from sparkkernels.errors import ResourceManagerUnavailable
 
 from .kernels import ECHO, HANG_S, IPYKERNEL, becomes, client_of, run, running, write_kernelspec
@@ -86,6 +87,7 @@ async def test_each_death_is_told_once_with_its_cause_and_a_wanted_end_is_none(
             assert words in (await run(client, "")).text + (await run(client, "1")).text
 
         await dies("import os; os.kill(os.getpid(), 9)", "was killed (signal 9): by somebody on its worker")
+        await dies("import os; os.kill(os.getpid(), 15)", "was ended by signal 15")
         await dies("import os; print('out of cheese', flush=True); os._exit(7)", "ended with exit code 7")
         await dies("import os; os.kill(os.getppid(), 9)", "")
         for now in (True, False):
@@ -93,6 +95,26 @@ async def test_each_death_is_told_once_with_its_cause_and_a_wanted_end_is_none(
             await client.wait_for_ready(timeout=HANG_S)
     await asyncio.sleep(1.2)
     assert not deaths(caplog)
+
+
+async def test_a_kernel_that_ends_with_its_container_died_of_what_ended_that(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running(write_kernelspec("echo", ECHO)) as (manager, _):
+        provisioner: Any = manager.provisioner
+        link = provisioner._link
+        os.kill(link.kernel.pid, signal.SIGTERM)
+        await becomes(lambda: link.kernel.state == "exited")
+        await asyncio.sleep(2 * CONTAINER_S)  # SIGKILL may follow late on a busy host
+        assert not deaths(caplog) and await manager.is_alive()
+        os.kill(link.container.pid, signal.SIGKILL)
+        await becomes(lambda: deaths(caplog))
+        assert "perhaps because this host ran out of memory" in deaths(caplog)[0]
+        await manager.restart_kernel(now=True)
+
+        os.kill(link.container.pid, signal.SIGTERM)
+        await becomes(lambda: not link.connected)
+        assert link.kernel.state == "running"  # so nobody takes its end for the reason
 
 
 async def test_a_restart_that_needs_somebody_is_not_tried_twice_and_the_kernel_is_dead(

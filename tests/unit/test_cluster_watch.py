@@ -27,11 +27,12 @@ class Scripted(Backend):
         self.asked: queue.Queue[set[str]] = queue.Queue()
         self.known: dict[str, ApplicationReport] = {}
         self.down = False
+        self.raised: Exception = ResourceManagerUnavailable("The YARN ResourceManager can't be reached.")
 
     def report(self, application_ids: Collection[str]) -> dict[str, ApplicationReport]:
         self.asked.put(set(application_ids))
         if self.down:
-            raise ResourceManagerUnavailable("The YARN ResourceManager can't be reached.")
+            raise self.raised
         return {name: self.known[name] for name in application_ids if name in self.known}
 
     def add(self, name: str) -> None:
@@ -81,11 +82,15 @@ def test_all_are_asked_for_in_one_call(backend: Scripted) -> None:
         each.close()
 
 
+@pytest.mark.parametrize(
+    ("raised", "level"),
+    [(ResourceManagerUnavailable("It can't be reached."), "WARNING"), (KeyError("not foreseen"), "ERROR")],
+)
 def test_an_outage_is_logged_once_and_nobody_dies(
-    backend: Scripted, caplog: pytest.LogCaptureFixture
+    backend: Scripted, caplog: pytest.LogCaptureFixture, raised: Exception, level: str
 ) -> None:
     backend.add("a")
-    backend.down = True
+    backend.down, backend.raised = True, raised
     reports: Reports = queue.Queue()
     with caplog.at_level(logging.INFO, logger="sparkkernels.cluster.watch"):
         each = Watch(backend, "a", reports.put)
@@ -95,7 +100,8 @@ def test_an_outage_is_logged_once_and_nobody_dies(
         backend.down = False
         assert take(reports) is not None
         each.close()
-    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert [record.levelname for record in caplog.records] == [level, "INFO"]
+    assert bool(caplog.records[0].exc_info) == (level == "ERROR")
 
 
 def test_a_settled_one_is_looked_at_when_kicked(backend: Scripted) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import shutil
@@ -10,8 +9,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError, NotAllowed, SparkKernelError
@@ -52,7 +51,8 @@ UNKNOWN_S = 2.0
 CLI_TIMEOUT_S = 30.0
 
 
-class _Submitted(NamedTuple):
+@dataclass(frozen=True)
+class _Submitted:
     """What is remembered of an application that this process submitted.
 
     Attributes
@@ -63,11 +63,14 @@ class _Submitted(NamedTuple):
         Where Spark puts ``.sparkStaging``; "" for the user's home.
     proxy_user : str or None
         Whom it runs as.
+    cleaning : Lock
+        Held by whoever removes what it left.
     """
 
     at: float
     staging_root: str
     proxy_user: str | None = None
+    cleaning: threading.Lock = field(default_factory=threading.Lock)
 
 
 class YarnBackend(Backend):
@@ -190,7 +193,7 @@ class YarnBackend(Backend):
                 conf |= granted(self._site.credentials.short_name, defaults, conf)
             staging_root = {**defaults, **conf}.get("spark.yarn.stagingDir", "")
             command = yarn_command(
-                dataclasses.replace(spec, spark_home=str(home.path)),
+                replace(spec, spark_home=str(home.path)),
                 conf,
                 bundle=staged.bundle or str(launchers_bundle().write_to(directory)),
                 registration=copy,
@@ -225,9 +228,10 @@ class YarnBackend(Backend):
                 found[application_id] = application
         reports = {name: report_from(found[name]) for name in wanted & found.keys()}
         for name, report in reports.items():
-            if POLL[report.state] is not None and name in self._submitted:
-                # In a thread: the caller waits for news of other applications.
-                threading.Thread(target=self._clean_up, args=(name,), daemon=True).start()
+            submitted = self._submitted.get(name)
+            if POLL[report.state] is not None and submitted is not None and not submitted.cleaning.locked():
+                # In a thread: the caller waits for news of other applications. The process waits for it.
+                threading.Thread(target=self._clean_up, args=(name,), daemon=False).start()
         return reports
 
     def kill(self, application_id: str) -> None:
@@ -362,13 +366,21 @@ class YarnBackend(Backend):
             log.debug("Killed %s through ApplicationCLI: %s", application_id, done.stdout)
 
     def _clean_up(self, application_id: str) -> None:
-        """Remove what Spark left on the file system: a killed application doesn't clean up by itself."""
-        submitted = self._submitted.pop(application_id, None)
+        """Remove what Spark left on the file system: a killed application doesn't clean up by itself.
+
+        When it returns, it is done, whoever began it: the caller may be the last thing that its process does.
+        """
+        submitted = self._submitted.get(application_id)
         if submitted is None or not APPLICATION_ID.match(application_id):
             return
-        try:
-            file_system = self._site.as_user(submitted.proxy_user).file_system()
-            root = submitted.staging_root.removeprefix(self._site.conf.default_fs) or file_system.home()
-            file_system.delete(f"{root.rstrip('/')}/.sparkStaging/{application_id}")
-        except (SparkKernelError, OSError) as error:
-            log.warning("The staging directory of %s may be left: %s", application_id, error)
+        with submitted.cleaning:
+            if application_id not in self._submitted:
+                return
+            try:
+                file_system = self._site.as_user(submitted.proxy_user).file_system()
+                root = submitted.staging_root.removeprefix(self._site.conf.default_fs) or file_system.home()
+                file_system.delete(f"{root.rstrip('/')}/.sparkStaging/{application_id}")
+            except (SparkKernelError, OSError) as error:
+                log.warning("The staging directory of %s may be left: %s", application_id, error)
+            finally:
+                self._submitted.pop(application_id, None)

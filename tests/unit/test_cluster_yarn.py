@@ -72,7 +72,8 @@ class Files:
 
     def __init__(self) -> None:
         self.deleted: list[str] = []
-        self.done = threading.Event()
+        self.begun, self.may_go_on, self.done = threading.Event(), threading.Event(), threading.Event()
+        self.may_go_on.set()
 
     def home(self) -> str:
         return "/user/alice"
@@ -81,6 +82,8 @@ class Files:
         return FileStatus(path, "alice", 0o700, True)
 
     def delete(self, path: str) -> None:
+        self.begun.set()
+        assert self.may_go_on.wait(10)
         self.deleted.append(path)
         self.done.set()
 
@@ -248,6 +251,20 @@ def test_the_end_of_a_submitted_application_removes_its_staging_directory_once(
     assert site.files.done.wait(10)
     backend.report([APP])
     assert site.files.deleted == [f"/tmp/.sparkStaging/{APP}"]
+
+
+def test_nobody_goes_before_what_an_application_left_is_gone(site: Site, backend: YarnBackend) -> None:
+    site.client.add(APP, "KILLED")
+    backend._submitted[APP] = yarn._Submitted(0.0, "")
+    site.files.may_go_on.clear()
+    backend.report([APP])
+    assert site.files.begun.wait(10)
+    [cleaning] = [thread for thread in threading.enumerate() if "_clean_up" in thread.name]
+    assert not cleaning.daemon  # the interpreter's exit waits for it
+    threading.Timer(0.2, site.files.may_go_on.set).start()
+    backend.report([APP])
+    backend.kill(APP)
+    assert site.files.deleted == [f"/user/alice/.sparkStaging/{APP}"]
 
 
 def test_somebody_elses_application_keeps_its_staging_directory(site: Site, backend: YarnBackend) -> None:

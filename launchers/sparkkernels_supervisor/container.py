@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import sys
@@ -79,18 +80,19 @@ class Output(End):
             self._send(data)  # a full disk must not take the kernel's last words away
 
     def last_words(self, text: str) -> None:
-        """Write to the container's stderr, where YARN looks for the reason of an end."""
-        line = "sparkkernels: %s\n" % text
-        sys.stderr.write(line)
-        sys.stderr.flush()
+        """Write to the container's stderr, where YARN looks for the reason of an end.
+
+        Nothing is raised: a disk may be full, or the JVM gone that read the pipe, and the end goes on.
+        """
+        line = ("sparkkernels: %s\n" % text).encode()
+        with contextlib.suppress(OSError):
+            os.write(2, line)
         if self._directory is not None:
             path = os.path.join(self._directory, "stderr")
-            try:
+            with contextlib.suppress(OSError):
                 if not os.path.exists(path) or not os.path.samestat(os.stat(path), os.fstat(2)):
-                    with open(path, "a") as file:
+                    with open(path, "ab") as file:
                         file.write(line)
-            except OSError as error:
-                sys.stderr.write("sparkkernels: could not write to the container's stderr: %s\n" % error)
 
     async def follow(self) -> None:
         """Send what is new in the container's files, for ever, and keep those small that nobody rolls."""

@@ -104,9 +104,9 @@ class Supervisor:
     def _finish(self, code: int, why: str) -> None:
         if not self._end.done():
             self._why = why
+            self._end.set_result(code)  # first of all: nothing may keep a supervisor from its end
             if why:
                 self._output.last_words(why)
-            self._end.set_result(code)
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:

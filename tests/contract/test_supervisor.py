@@ -181,14 +181,17 @@ async def test_a_supervisor_needs_little_memory(record_property: Callable[[str, 
 # -- by itself ---------------------------------------------------------------------------------------------
 
 
-def supervise(directory: Path, content: str) -> subprocess.CompletedProcess[str]:
+def supervise(
+    directory: Path, content: str, stderr: int = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
     """Run a supervisor with this registration file, as the container does."""
     path = directory / "registration.json"
     path.write_text(content)
     code = "import sys; from sparkkernels_supervisor.__main__ import main; sys.exit(main())"
     return subprocess.run(
         [sys.executable, "-c", code, str(path)],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         timeout=HANG_S,
         check=False,
@@ -231,6 +234,17 @@ def test_a_relay_out_of_reach_ends_the_supervisor_with_every_address_and_why(tmp
     for line, (host, port) in zip(tried, addresses, strict=True):
         assert f"{host}:{port}" in line
     assert "refused" in tried[0] and "no answer" in tried[1] and "not known" in tried[2].lower()
+
+
+def test_a_supervisor_ends_though_nobody_can_read_why(tmp_path: Path) -> None:
+    """As when the JVM was killed, which its stderr is a pipe to."""
+    read, write = os.pipe()
+    os.close(read)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        done = supervise(tmp_path, registration([("127.0.0.1", int(closed.getsockname()[1]))]), write)
+    os.close(write)
+    assert done.returncode == 1
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"protocol": 2}', '{"protocol": 1}', "null"])

@@ -17,6 +17,7 @@ from .processes import (
     die_with_parent,
     end_orphans,
     listening_ports,
+    of_group,
     oom_kills,
     reap_orphans,
     reserve_ports,
@@ -137,9 +138,16 @@ class KernelProcess:
         self._on_change(self)
 
     def signal(self, signum: int) -> None:
-        """Signal the process and everything below it."""
+        """Signal the process and what runs below it; a group of its own down there is only killed.
+
+        So do Jupyter's local kernels: who starts a terminal or a daemon passes on what is for it.
+        """
         if self._process is not None and self.check():
-            signal_all([self._process.pid] + descendants(self._process.pid), signum)
+            pid = self._process.pid
+            below = descendants(pid)
+            if signum != signal.SIGKILL:
+                below = of_group(os.getpgid(pid), below)
+            signal_all([pid] + below, signum)
 
     def check(self) -> bool:
         """Whether it lives; notices its end. Called at SIGCHLD."""

@@ -68,6 +68,18 @@ def descendants(pid: int) -> List[int]:
     return found
 
 
+def of_group(group: int, pids: Iterable[int]) -> List[int]:
+    """Those of these processes that are in this process group."""
+    found = []
+    for pid in pids:
+        try:
+            if os.getpgid(pid) == group:
+                found.append(pid)
+        except ProcessLookupError:
+            continue  # it ended meanwhile
+    return found
+
+
 def signal_all(pids: Iterable[int], signum: int) -> None:
     """Signal each of these that still lives."""
     for pid in pids:

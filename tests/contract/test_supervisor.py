@@ -169,6 +169,23 @@ async def test_grandchildren_that_hide_end_with_a_killed_kernel_and_with_a_resta
     await becomes(lambda: not psutil.pid_exists(second))
 
 
+async def test_an_interrupt_is_for_the_kernels_children_and_not_for_a_group_of_their_own() -> None:
+    """A terminal or a daemon that a cell has started gets what the kernel passes on to it."""
+    spawn = """
+        import subprocess
+        beside, apart = (subprocess.Popen(["sleep", "600"], start_new_session=new) for new in (False, True))
+    """
+    async with running(write_kernelspec()) as (manager, client):
+        await run(client, textwrap.dedent(spawn))
+        cell = asyncio.ensure_future(run(client, "print('waits', flush=True); beside.wait()"))
+        kernel = psutil.Process(link_of(manager).kernel.pid)
+        await becomes(lambda: len(kernel.children()) == 2)
+        await manager.interrupt_kernel()
+        await cell
+        answer = await run(client, "print(beside.wait(), apart.poll())")
+        assert answer.text == f"{-signal.SIGINT} None\n"
+
+
 async def test_a_supervisor_needs_little_memory(record_property: Callable[[str, object], None]) -> None:
     async with running(write_kernelspec("echo", ECHO)) as (manager, client):
         for _ in range(5):

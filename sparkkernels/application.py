@@ -375,7 +375,7 @@ class Application:
         self._record.write({"kernel_id": self._link.kernel_id, "application_id": application_id})
         self._watch = Watch(self._backend, application_id, self._reported)
         self._link.on_cut = self._cut
-        self._link.on_status = self._status_changed
+        self._link.on_status = self.deaths.changed
         self._link.notify()
 
     def _reported(self, report: ApplicationReport | None) -> None:
@@ -383,11 +383,6 @@ class Application:
             self.report = report
             self._link.notify()
             self.deaths.reported(report)
-
-    def _status_changed(self) -> None:
-        self.deaths.changed()
-        if self._watch is not None and self._link.kernel.state in ("exited", "failed"):
-            self._watch.kick()  # its container may have ended with it
 
     def _cut(self) -> None:
         self.deaths.cut()

@@ -218,11 +218,12 @@ class YarnBackend(Backend):
         """One call for all of this server's; those without its tag are asked for one by one."""
         wanted = set(application_ids)
         found: dict[str, Json] = {}
-        if self._server_tag and len(wanted) > 1:
+        by_tag = bool(self._server_tag) and len(wanted) > 1
+        if by_tag:
             found = {app["id"]: app for app in self._site.client.applications(self._server_tag)}
         for application_id in wanted - found.keys():
-            if found and self._may_appear(application_id):
-                continue  # it carries the tag, so it is about to
+            if by_tag and self._may_appear(application_id):
+                continue  # it carries the tag
             application = self._site.client.application(application_id)
             if application is not None:
                 found[application_id] = application

@@ -177,6 +177,15 @@ def test_those_with_another_tag_and_unknown_ones_are_asked_for_by_id(
     assert set(site.client.asked) == {"tag server-1", OTHER, "application_1_0009"}
 
 
+def test_those_that_were_just_submitted_are_not_asked_for_by_id(
+    site: Site, backend: YarnBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sparkkernels.cluster.yarn.time", Clock(0.1, lambda: None))
+    backend._submitted |= {name: yarn._Submitted(0.0, "") for name in (APP, OTHER)}
+    assert backend.report([APP, OTHER]) == {}
+    assert site.client.asked == ["tag server-1"]
+
+
 def test_kill_waits_for_the_end(site: Site, backend: YarnBackend) -> None:
     site.client.add(APP)
     backend.kill(APP)

@@ -40,7 +40,7 @@ async def test_a_notebook_in_r_computes_on_the_cluster_is_interrupted_restarted_
         assert (await notebook.ok("cat(application())")).stdout == first
         assert (await notebook.ok(ROWS)).value == "[1] 7"  # on an executor that is there from now on
         interrupted = await notebook.interrupted(JOB, "at work", after_s=2)
-        assert interrupted.status != "ok" and interrupted.seconds < 5
+        assert interrupted.status != "ok"
         assert (await notebook.ok(ROWS)).value == "[1] 7"
         full = await notebook.run(TOO_MUCH)
         assert full.status != "ok" and "OutOfMemoryError: Java heap space" in full.evalue

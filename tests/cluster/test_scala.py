@@ -42,9 +42,9 @@ async def test_a_notebook_in_scala_computes_on_the_cluster_is_interrupted_restar
         assert (await notebook.run("Array.ofDim[Long](3000, 1000000)")).ename == "java.lang.OutOfMemoryError"
         assert (await notebook.ok(CLOSURES)).value == "82"
         interrupted = await notebook.interrupted(JOB, "at work", after_s=2)
-        assert interrupted.ename == "Interrupted" and interrupted.seconds < 5
+        assert interrupted.ename == "Interrupted"
         interrupted = await notebook.interrupted('println("at work"); while (true) {}', "at work")
-        assert interrupted.ename == "Interrupted" and interrupted.seconds < 5
+        assert interrupted.ename == "Interrupted"
         assert (await notebook.ok(CLOSURES)).value == "82"
 
         await notebook.restart()

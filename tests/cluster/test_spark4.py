@@ -63,7 +63,7 @@ async def in_python(kernels: Kernels, settings: dict[str, Any], directory: Path)
         assert "hdfs://" in await value("sc.getConf().get('spark.yarn.dist.jars')")
         first = notebook.application_id
         interrupted = await notebook.interrupted(ENDLESS, "at work", after_s=1)
-        assert interrupted.status == "error" and interrupted.seconds < 5
+        assert interrupted.status == "error"
         assert await value("len(sc.statusTracker().getActiveJobsIds())") == "0"
         looks = await leave_all(value, directory)
 
@@ -90,7 +90,7 @@ async def in_r(kernels: Kernels, settings: dict[str, Any], directory: Path) -> N
         assert first == notebook.application_id
         assert (await notebook.ok(ROWS)).value == "[1] 7"
         interrupted = await notebook.interrupted(JOB, "at work", after_s=2)
-        assert interrupted.status != "ok" and interrupted.seconds < 5
+        assert interrupted.status != "ok"
         await notebook.restart()
         await notebook.ok(BEGIN)
         assert (await notebook.ok("cat(application())")).stdout == first

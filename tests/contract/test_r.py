@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,11 @@ from jupyter_client.manager import AsyncKernelManager
 
 from sparkkernels import ApplicationFailed, ConfigurationError
 from tests.backend_client import BEGIN, JOB, install
+from tests.cluster.notebook import INTERRUPT_S, LIMIT_S
 
 from .kernels import becomes, running, write_kernelspec
 
 ARGV = (sys.executable, "-m", "sparkkernels_r", "-f", "{connection_file}")
-LIMIT_S = 120.0
 SMALL = {
     "spark.ui.enabled": "false",
     "spark.driver.memory": "512m",
@@ -42,7 +41,6 @@ class Result:
     error: str = ""
     pager: str = ""
     data: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0
 
 
 class RNotebook:
@@ -92,11 +90,8 @@ class RNotebook:
         cell = asyncio.ensure_future(self.run(code, at_work=at_work))
         await asyncio.wait_for(at_work.wait(), LIMIT_S)
         await asyncio.sleep(after_s)
-        begun = time.monotonic()
         await self.manager.interrupt_kernel()
-        result = await cell
-        result.seconds = time.monotonic() - begun
-        return result
+        return await asyncio.wait_for(cell, INTERRUPT_S)
 
     async def restart(self) -> None:
         """Restart the kernel and wait until it answers."""
@@ -127,7 +122,7 @@ async def test_a_notebook_in_r_and_the_application_s_spark(tmp_path: Path) -> No
         asked = await run("paste('hello', readline('name? '))", answer="Ada")
         assert ("name? " in asked.text, asked.value) == (True, '"hello Ada"')
         for code in ("while (TRUE) {}", "Sys.sleep(600)", "system('exec sleep 600')"):
-            assert (await notebook.interrupted(f"message('at work'); {code}")).seconds < 5
+            await notebook.interrupted(f"message('at work'); {code}")
         assert await value("x") == "41"
 
         # Spark, from the first use on
@@ -141,7 +136,7 @@ async def test_a_notebook_in_r_and_the_application_s_spark(tmp_path: Path) -> No
         assert tag.startswith('"sparkkernels-kernel-') and "," not in tag
         for _ in range(2):
             interrupted = await notebook.interrupted(JOB, after_s=0.5)
-            assert interrupted.status != "ok" and interrupted.seconds < 5
+            assert interrupted.status != "ok"
             assert await value("call(sql('select 7'), 'count')") == "1"  # not the answer to the last one
             assert await value(tags) == tag
         left = "call(call(spark, 'catalog'), 'tableExists', 'mine')"

@@ -111,7 +111,6 @@ async def test_a_notebook_in_scala(tmp_path: Path) -> None:
         for cell in RUNAWAYS:
             interrupted = await notebook.interrupted(cell, "at work", after_s=0.5)
             assert (interrupted.ename, interrupted.evalue) == ("Interrupted", "The cell was interrupted.")
-            assert interrupted.seconds < 5
             again = await ok('println("heard"); spark.range(5).count()')
             assert (again.stdout, again.value) == ("heard\n", "5")
 

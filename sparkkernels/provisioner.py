@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -40,6 +41,8 @@ from .wishes import Wishes
 
 #: What jupyter_client itself gives a provisioner.
 BASE = ("kernel_id", "kernel_spec", "parent")
+#: Seconds within which a kernel mostly ends when it is asked to; jupyter_client looks for that every 0.1 s.
+PROMPT_END_S = 0.5
 
 
 def refuse_unknown(given: Iterable[str], known: Collection[str]) -> None:
@@ -217,8 +220,11 @@ class SparkProvisioner(Starting, KernelProvisionerBase):  # type: ignore[metacla
             await self._leave_nothing()
 
     async def shutdown_requested(self, restart: bool = False) -> None:
-        """The kernel is about to be asked to end."""
+        """The kernel was asked to end; return when it has, or after a moment."""
         self._expect_end()
+        until = time.monotonic() + PROMPT_END_S
+        while self._link is not None and self._lives() and (left := until - time.monotonic()) > 0:
+            await self._link.changed(left)
 
     def _restarter_gave_up(self) -> None:
         self._ending = asyncio.ensure_future(self._leave_nothing())

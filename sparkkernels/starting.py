@@ -192,7 +192,7 @@ class Starting(Succession):
         return link
 
     def _expect_end(self) -> None:
-        if self._application is not None and self._application.kernel_alive(self._newest()) is None:
+        if self._application is not None and self._lives():
             self._application.deaths.expect()
 
 

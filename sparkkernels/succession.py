@@ -152,9 +152,11 @@ class Succession(Settings):
         return bool(getattr(getattr(self.parent, "parent", None), "keeps_kernels", False))
 
     def _can_be_left(self) -> bool:
-        if not (self._outlives and self._has_process) or self._application is None:
-            return False
-        return self._application.kernel_alive(self._newest()) is None
+        return self._outlives and self._has_process and self._lives()
+
+    def _lives(self) -> bool:
+        """Whether no end of the kernel process is known."""
+        return self._application is not None and self._application.kernel_alive(self._newest()) is None
 
     def _newest(self) -> int:
         """The number of the kernel process: its supervisor's, when a server went away in a restart."""

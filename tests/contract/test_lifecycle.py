@@ -121,6 +121,13 @@ async def test_an_interrupt_ends_a_busy_cell_and_the_kernel_goes_on(mode: str) -
         assert (await run(client, "print(x)")).text == "5\n"
 
 
+async def test_a_kernel_has_ended_when_the_request_for_it_returns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sparkkernels.provisioner.PROMPT_END_S", HANG_S)
+    async with running(write_kernelspec()) as (manager, _):
+        await manager.request_shutdown()
+        assert not await manager.is_alive()
+
+
 STUBBORN = """
 import signal, subprocess
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

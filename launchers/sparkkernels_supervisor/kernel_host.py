@@ -6,13 +6,13 @@ import asyncio
 import json
 import os
 import signal
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from .ends import End, SocketEnd
 from .idle import Idle, used_s
 from .kernel import CHANNELS, KernelProcess
+from .python_path import PythonPath
 from .session import MAX_LINE, Session
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 #: Seconds within which a second interrupt counts as impatience.
 IMPATIENCE_S = 3.0
-#: The zip (or directory) that this package came in.
-LAUNCHERS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+#: Seconds after which a SparkContext has its first executors, and leaves the processors to others.
+STARTED_S = 5.0
 #: What only the supervisor may know of its environment.
 PRIVATE = ("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET")
 
@@ -79,7 +79,7 @@ class KernelHost:
         self._spark = spark
         self._environ = environ
         self._directory = directory
-        self._launchers = unpacked(LAUNCHERS, os.path.join(directory, ".sparkkernels"))
+        self._python_path = PythonPath(environ.get("PYTHONPATH", ""), directory)
         self._on_output = on_output
         self._connected: List[SocketEnd] = []
         self._waiting: List[Tuple[str, SocketEnd]] = []
@@ -168,8 +168,7 @@ class KernelHost:
 
     def _environment(self, message: Dict[str, Any]) -> Dict[str, str]:
         env = {name: value for name, value in self._environ.items() if name not in PRIVATE}
-        # the launcher's place and what Spark added; a kernel may be of another Python than this process
-        env["PYTHONPATH"] = os.pathsep.join(filter(None, (self._launchers, self._environ.get("PYTHONPATH"))))
+        env["PYTHONPATH"] = str(self._python_path)  # also for a kernel of another Python than this process
         env["IPYTHONDIR"] = os.path.join(self._directory, ".ipython")
         env["JUPYTER_RUNTIME_DIR"] = os.path.join(self._directory, ".jupyter")
         env.update({str(name): str(value) for name, value in message.get("env", {}).items()})
@@ -256,6 +255,9 @@ class KernelHost:
 
     def _context_changed(self, status: Dict[str, Any]) -> None:
         self.context = status
+        if status["state"] == "ready":
+            unpack = self._python_path.unpack_spark
+            asyncio.get_running_loop().call_later(STARTED_S, self._spark_calls.submit, unpack)
         if self._session.known:
             self._session.send_message(dict(status, type="context"))
         asyncio.get_running_loop().create_task(self._tell_launcher())
@@ -328,18 +330,6 @@ class KernelHost:
         kernel, launcher = self.kernel, self._launcher
         if launcher is not None and kernel is not None and message.get("number") == kernel.number:
             write_line(launcher, **message)
-
-
-def unpacked(launchers: str, directory: str) -> str:
-    """Where kernel processes import their launcher from: from files, which the first one compiles for all."""
-    if not zipfile.is_zipfile(launchers):
-        return launchers
-    try:
-        with zipfile.ZipFile(launchers) as archive:
-            archive.extractall(directory)
-    except OSError:
-        return launchers  # a full disk
-    return directory
 
 
 def write_line(writer: asyncio.StreamWriter, **message: Any) -> None:

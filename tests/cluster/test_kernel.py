@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -28,8 +29,10 @@ async def test_a_notebook_from_its_first_cell_to_the_end_of_its_application(
         await interrupts_a_spark_job(notebook)
         await stops_its_session(notebook)
         await loses_its_kernel_process(staged, notebook)
+        await until(lambda: unpacked(staged, notebook), "Spark's packages are unpacked")
         await notebook.restart()
         assert (await notebook.ok(JOB)).value == "4950"
+        assert "/.spark/pyspark/" in (await notebook.ok("import pyspark; pyspark.__file__")).value
     ended = application(staged, notebook.application_id)
     assert (ended["state"], ended["finalStatus"]) == ("FINISHED", "SUCCEEDED")
 
@@ -37,6 +40,12 @@ async def test_a_notebook_from_its_first_cell_to_the_end_of_its_application(
 def application(cluster: Cluster, application_id: str) -> dict[str, object]:
     """What YARN says of an application."""
     return next(app for app in cluster.applications() if app["id"] == application_id)
+
+
+def unpacked(cluster: Cluster, notebook: Notebook) -> list[Path]:
+    """Where its processes import pyspark from, once it is there."""
+    directories = [path for path in cluster.container_directories() if path.name == notebook.application_id]
+    return [found for own in directories for found in own.glob("container_*/.spark")]
 
 
 async def computes_in_its_own_application(cluster: Cluster, notebook: Notebook) -> None:

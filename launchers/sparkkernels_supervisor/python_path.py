@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import zipfile
-from typing import Dict, Sequence
 
 #: The zip (or directory) that this package came in.
 LAUNCHERS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -15,7 +14,7 @@ SPARK = re.compile(r"(pyspark|py4j)\b.*\.zip$")
 
 
 class PythonPath:
-    """``PYTHONPATH`` of kernel processes.
+    """``PYTHONPATH`` of kernel processes, as ``str``: the launchers, and what the container has.
 
     Parameters
     ----------
@@ -26,41 +25,33 @@ class PythonPath:
     """
 
     def __init__(self, given: str, directory: str) -> None:
-        self._given = [entry for entry in given.split(os.pathsep) if entry]
-        self._launchers = os.path.join(directory, ".sparkkernels")
-        self._spark = os.path.join(directory, ".spark")
-        if not unpack([LAUNCHERS], self._launchers):
-            self._launchers = LAUNCHERS
+        self._entries = [LAUNCHERS, *filter(None, given.split(os.pathsep))]
+        self._directory = os.path.join(directory, ".sparkkernels")
+        unpack(LAUNCHERS, self._place(LAUNCHERS))
 
     def unpack_spark(self) -> None:
-        """Unpack what Spark ships, unless that is done, for processes that start from now on."""
-        if os.path.isdir(self._spark):
-            return
-        first: Dict[str, str] = {}
-        for entry in self._given:
-            found = SPARK.match(os.path.basename(entry))
-            if found:
-                first.setdefault(found[1], entry)
-        unpack(list(first.values()), self._spark)
+        """Unpack what Spark ships, for processes that start from now on."""
+        for entry in self._entries:
+            if SPARK.match(os.path.basename(entry)):
+                unpack(entry, self._place(entry))
 
     def __str__(self) -> str:
-        entries = [self._launchers]
-        for entry in self._given:
-            if SPARK.match(os.path.basename(entry)) and self._spark not in entries:
-                entries.append(self._spark)  # whoever starts before it is there uses the archives to the end
-            entries.append(entry)
-        return os.pathsep.join(entries)
+        places = map(self._place, self._entries)
+        found = (place if os.path.isdir(place) else entry for place, entry in zip(places, self._entries))
+        return os.pathsep.join(found)
+
+    def _place(self, entry: str) -> str:
+        return os.path.join(self._directory, os.path.basename(entry))
 
 
-def unpack(archives: Sequence[str], directory: str) -> bool:
-    """Unpack these into a directory, which is there when it is complete; False when that can't be done."""
+def unpack(archive: str, directory: str) -> None:
+    """Unpack it, if that can be done, into a directory that is there only when it is complete."""
+    if not zipfile.is_zipfile(archive) or os.path.isdir(directory):
+        return
     partial = directory + ".partial"
     try:
-        for archive in archives:
-            with zipfile.ZipFile(archive) as file:
-                file.extractall(partial)
+        with zipfile.ZipFile(archive) as file:
+            file.extractall(partial)
         os.rename(partial, directory)
-    except (OSError, zipfile.BadZipFile):  # a full disk; not an archive
+    except (OSError, zipfile.BadZipFile):  # a full disk; a damaged archive
         shutil.rmtree(partial, ignore_errors=True)
-        return False
-    return True

@@ -32,7 +32,7 @@ async def test_a_notebook_from_its_first_cell_to_the_end_of_its_application(
         await until(lambda: unpacked(staged, notebook), "Spark's packages are unpacked")
         await notebook.restart()
         assert (await notebook.ok(JOB)).value == "4950"
-        assert "/.spark/pyspark/" in (await notebook.ok("import pyspark; pyspark.__file__")).value
+        assert "/.sparkkernels/pyspark.zip/" in (await notebook.ok("import pyspark; pyspark.__file__")).value
     ended = application(staged, notebook.application_id)
     assert (ended["state"], ended["finalStatus"]) == ("FINISHED", "SUCCEEDED")
 
@@ -45,7 +45,7 @@ def application(cluster: Cluster, application_id: str) -> dict[str, object]:
 def unpacked(cluster: Cluster, notebook: Notebook) -> list[Path]:
     """Where its processes import pyspark from, once it is there."""
     directories = [path for path in cluster.container_directories() if path.name == notebook.application_id]
-    return [found for own in directories for found in own.glob("container_*/.spark")]
+    return [found for own in directories for found in own.glob("container_*/.sparkkernels/pyspark.zip")]
 
 
 async def computes_in_its_own_application(cluster: Cluster, notebook: Notebook) -> None:

@@ -355,7 +355,7 @@ async def test_stop_ends_work_and_data_but_not_the_application(notebook: SparkNo
     await notebook.with_spark()
     before = await notebook.value("sc.applicationId")
     assert await notebook.value("frame = spark.range(10).cache(); frame.count()") == "10"
-    result = await notebook.run("spark.stop()")
+    result = await asyncio.wait_for(notebook.run("spark.stop()"), INTERRUPT_S)
     assert result.error == ""
     assert (await notebook.run("frame.count()")).error.startswith(
         "Py4JError: This object belongs to a Spark session"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import zipfile
@@ -47,7 +48,8 @@ def test_spark_s_packages_come_from_files_once_they_are_unpacked(container: Path
     path = PythonPath(given(container), str(container))
     assert places(path) == [container / "py4j-0.10.9.7-src.zip", container / "pyspark.zip"]
     path.unpack_spark()
-    assert places(path) == [container / ".spark"] * 2
+    unpacked = container / ".sparkkernels"
+    assert places(path) == [unpacked / "py4j-0.10.9.7-src.zip", unpacked / "pyspark.zip"]
 
 
 def test_what_comes_before_spark_s_own_stays_before_it(container: Path) -> None:
@@ -56,14 +58,27 @@ def test_what_comes_before_spark_s_own_stays_before_it(container: Path) -> None:
     (patched / "pyspark" / "__init__.py").touch()
     path = PythonPath(given(container, patched), str(container))
     path.unpack_spark()
-    assert places(path) == [container / ".spark", patched]
+    assert places(path)[1] == patched
 
 
-def test_what_can_t_be_unpacked_is_imported_from_where_it_is(container: Path) -> None:
-    (container / "broken").mkdir()
-    broken = container / "broken" / "py4j.zip"
-    broken.write_bytes(b"PK")
-    path = PythonPath(given(container, broken), str(container))
+@pytest.mark.parametrize("broken", [b"", b"PK"])
+def test_what_is_no_archive_stays_where_it_is(container: Path, broken: bytes) -> None:
+    (container / "pyspark-of-mine.zip").write_bytes(broken)
+    path = PythonPath(given(container, container / "pyspark-of-mine.zip"), str(container))
     path.unpack_spark()
-    assert places(path) == [container / "py4j-0.10.9.7-src.zip", container / "pyspark.zip"]
-    assert not list(container.glob(".spark*"))
+    assert str(container / "pyspark-of-mine.zip") in str(path).split(os.pathsep)
+    assert places(path)[1] == container / ".sparkkernels" / "pyspark.zip"
+
+
+def test_what_the_disk_does_not_hold_is_imported_from_its_archive(container: Path) -> None:
+    with zipfile.ZipFile(container / "pyspark.zip", "a") as file:
+        file.writestr("pyspark/large.py", "#" * 1000)
+    path = PythonPath(given(container), str(container))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        path.unpack_spark()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert places(path)[1] == container / "pyspark.zip"
+    assert not list(container.glob(".sparkkernels/pyspark*"))
